@@ -1,0 +1,108 @@
+# make               build the four programs into build/
+# make run           scripts/run: everything, private, on this machine
+# make test          unit tests: no network, no database (scripts/test runs all there is)
+# make test-valgrind the same under valgrind
+# make check         format, layers, unit tests under sanitizers and valgrind
+# make install       into $(DESTDIR)$(PREFIX)
+# make clean         remove what make made
+#
+# SAN=address,undefined builds with sanitizers into build-address,undefined/.
+# A new .c file needs no change here.
+
+PREFIX  ?= /usr/local
+INSTALL ?= install
+CC      ?= cc
+PKGS    := libpq json-c libcurl
+PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS))
+WARN    := -Wall -Wextra -Werror -Wshadow -Wconversion -Wformat=2 -Wstrict-prototypes \
+           -Wmissing-prototypes -Wvla
+HARDEN  := -fstack-protector-strong -fstack-clash-protection -fno-delete-null-pointer-checks \
+           -fPIE
+CFLAGS  ?= -O2 -g
+override CFLAGS += -std=c17 -D_GNU_SOURCE -I. $(PKG_CFLAGS) $(WARN) $(HARDEN)
+DATA_DIR ?= fcgi/lessons/generator/llm
+override CFLAGS += -DSCHEMA='"$(SCHEMA)"' -DDATA_DIR='"$(DATA_DIR)"'
+override LDFLAGS += -pie -Wl,-z,relro,-z,now,-z,noexecstack
+PKG_LIBS := $(shell pkg-config --libs $(PKGS))
+LDLIBS  += -lfcgi $(PKG_LIBS) -lm
+B       := build$(SAN:%=-%)
+ifdef SAN
+override CFLAGS  += -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all
+override LDFLAGS += -fsanitize=$(SAN)
+else
+override CFLAGS  += -D_FORTIFY_SOURCE=2 -ftrivial-auto-var-init=zero
+endif
+ifneq ($(findstring x86_64,$(shell $(CC) -dumpmachine)),)
+override CFLAGS  += -fcf-protection=full
+endif
+
+COMMON    := $(wildcard common/*.c)
+LLM       := $(wildcard fcgi/lessons/generator/llm/*.c)
+GENERATOR := $(filter-out %/main.c,$(wildcard fcgi/lessons/generator/*.c)) $(LLM)
+SAMPLE    := $(filter-out %/main.c,$(wildcard fcgi/sample/*.c))
+RESPONDER := $(COMMON) fcgi/http.c fcgi/api.c
+SCHEMA    := $(basename $(notdir $(lastword $(sort $(wildcard sql/migrations/*.sql)))))
+UNIT      := $(wildcard tests/unit/*.c)
+PROGRAMS  := $(addprefix $(B)/,traces.fcgi lessons.fcgi sample.fcgi lesson-generator)
+objs       = $(patsubst %.c,$(B)/%.o,$1)
+
+all: $(PROGRAMS)
+
+$(B)/traces.fcgi:      $(call objs,$(RESPONDER) $(wildcard fcgi/traces/*.c))
+$(B)/lessons.fcgi:     $(call objs,$(RESPONDER) $(wildcard fcgi/lessons/*.c))
+$(B)/sample.fcgi:      $(call objs,$(RESPONDER) $(wildcard fcgi/sample/*.c))
+$(B)/lesson-generator: $(call objs,$(COMMON) $(GENERATOR) fcgi/lessons/generator/main.c)
+$(B)/unit:             $(call objs,$(RESPONDER) $(GENERATOR) $(SAMPLE) $(UNIT))
+$(B)/unit:             LDLIBS += $(shell pkg-config --libs check)
+
+$(PROGRAMS) $(B)/unit:
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(B)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/fcgi/lessons/main.o: sql/migrations # its SCHEMA
+
+run: all
+	scripts/run
+
+test: $(B)/unit
+	$(B)/unit
+
+test-valgrind: $(B)/unit
+	CK_FORK=no valgrind -q --leak-check=full --errors-for-leak-kinds=definite \
+	    --error-exitcode=1 $(B)/unit
+
+check: format-check layers
+	$(MAKE) test SAN=address,undefined
+	$(MAKE) test-valgrind
+
+layers: # common/ knows nothing of fcgi/; one file knows each library
+	@! grep -n '"fcgi/' common/*.[ch]
+	@! grep -ln 'libpq-fe.h' $$(find common fcgi -name '*.[ch]') | grep -v '^common/db.c$$'
+	@! grep -ln 'fcgiapp.h' $$(find common fcgi -name '*.[ch]') | grep -v '^fcgi/http.c$$'
+	@! grep -ln 'json-c/' $$(find common fcgi -name '*.[ch]') | grep -v '^common/json.[ch]$$'
+
+format format-check:
+	clang-format $(if $(findstring check,$@),--dry-run -Werror,-i) \
+	    $$(find common fcgi tests -name '*.[ch]' -not -path '*/node_modules/*')
+
+install: all
+	$(INSTALL) -d $(addprefix $(DESTDIR)$(PREFIX)/,lib/lesson-tracer/scripts share/lesson-tracer/html \
+	    share/lesson-tracer/sql/migrations share/lesson-tracer/sql/views share/lesson-tracer/nginx/snippets)
+	$(INSTALL) $(PROGRAMS) $(DESTDIR)$(PREFIX)/lib/lesson-tracer/
+	$(INSTALL) scripts/migrate scripts/cleanup $(DESTDIR)$(PREFIX)/lib/lesson-tracer/scripts/
+	$(INSTALL) -m 644 fcgi/lessons/generator/llm/*.json $(DESTDIR)$(PREFIX)/share/lesson-tracer/
+	$(INSTALL) -m 644 sql/migrations/*.sql $(DESTDIR)$(PREFIX)/share/lesson-tracer/sql/migrations/
+	$(INSTALL) -m 644 sql/views/*.sql $(DESTDIR)$(PREFIX)/share/lesson-tracer/sql/views/
+	$(INSTALL) -m 644 nginx/*.conf $(DESTDIR)$(PREFIX)/share/lesson-tracer/nginx/
+	$(INSTALL) -m 644 nginx/snippets/*.conf $(DESTDIR)$(PREFIX)/share/lesson-tracer/nginx/snippets/
+	cp -R html/. $(DESTDIR)$(PREFIX)/share/lesson-tracer/html/
+	rm -rf $(DESTDIR)$(PREFIX)/share/lesson-tracer/html/node_modules
+
+clean:
+	rm -rf build build-*
+
+.PHONY: all run test test-valgrind check layers format format-check install clean
+-include $(shell find build* -name '*.d' 2>/dev/null)

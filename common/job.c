@@ -1,0 +1,260 @@
+#include "common/job.h"
+
+#include <math.h>
+
+static const struct db_statement enlist = {
+    "job_register",
+    "INSERT INTO generation_workers AS w (slot) VALUES ($1)"
+    "    ON CONFLICT (slot) DO UPDATE"
+    "       SET epoch = w.epoch + 1, beat = now(), started_at = now()"
+    " RETURNING epoch",
+    1,
+};
+
+static const struct db_statement beat = {
+    "job_beat",
+    "UPDATE generation_workers SET beat = now() WHERE slot = $1 AND epoch = $2::bigint"
+    " RETURNING 1",
+    2,
+};
+
+static const struct db_statement leave = {
+    "job_leave",
+    "UPDATE generation_workers SET beat = '-infinity' WHERE slot = $1 AND epoch = $2::bigint"
+    " RETURNING 1",
+    2,
+};
+
+static const struct db_statement recover = {
+    "job_recover",
+    "WITH lost AS ("
+    "  SELECT j.lesson_id, j.trace_id FROM generation_jobs j"
+    "    LEFT JOIN generation_workers w ON w.slot = j.slot"
+    "   WHERE j.slot IS NOT NULL AND (j.slot, j.epoch) <> ($1, $2::bigint)"
+    "     AND (w.slot IS NULL OR j.epoch < w.epoch"
+    "          OR w.beat < now() - make_interval(secs => $3::int))"
+    "   LIMIT 500 FOR UPDATE OF j SKIP LOCKED),"
+    " told AS ("
+    "  UPDATE lesson_traces t"
+    "     SET llm_calls = ("
+    "           SELECT coalesce(jsonb_agg("
+    "                    CASE WHEN c->>'success' IS NULL"
+    "                         THEN c || '{\"success\": false, \"error_class\": \"worker_lost\","
+    "\"error\": \"the process that made this call ended before the call did\"}' ELSE c END"
+    "                    ORDER BY n), '[]')"
+    "             FROM jsonb_array_elements(t.llm_calls) WITH ORDINALITY AS x(c, n)),"
+    "         error_class = CASE WHEN t.llm_calls @? '$[*] ? (@.success == null)'"
+    "                            THEN 'worker_lost' ELSE t.error_class END,"
+    "         decisions = t.decisions || jsonb_build_array(jsonb_build_object("
+    "           'at', to_jsonb(clock_timestamp()), 'action', 'retry', 'provider', NULL,"
+    "           'reason', 'worker_lost', 'wait_ms', NULL))"
+    "    FROM lost WHERE t.id = lost.trace_id),"
+    " freed AS ("
+    "  UPDATE generation_jobs j"
+    "     SET slot = NULL, epoch = NULL, interruptions = interruptions + 1"
+    "    FROM lost WHERE j.lesson_id = lost.lesson_id RETURNING 1)"
+    "SELECT count(*) FROM freed",
+    3,
+};
+
+static const struct db_statement claim = {
+    "job_claim",
+    "WITH picked AS ("
+    "  SELECT lesson_id FROM generation_jobs WHERE slot IS NULL"
+    "   ORDER BY created_at LIMIT $3::int FOR UPDATE SKIP LOCKED),"
+    " held AS ("
+    "  UPDATE generation_jobs j SET slot = $1, epoch = $2::bigint, claimed_at = now()"
+    "    FROM picked, generation_workers w"
+    "   WHERE j.lesson_id = picked.lesson_id AND w.slot = $1 AND w.epoch = $2::bigint"
+    "  RETURNING j.*)"
+    "SELECT h.lesson_id, h.trace_id, l.outline, l.options, h.provider, h.model,"
+    "       coalesce(t.decisions, '[]'), coalesce(t.llm_call_count, 0),"
+    "       (extract(epoch FROM clock_timestamp() - h.created_at) * 1000)::bigint"
+    "  FROM held h JOIN lessons l ON l.id = h.lesson_id"
+    "  LEFT JOIN lesson_traces t ON t.id = h.trace_id",
+    3,
+};
+
+/* $1 lesson, $2 slot, $3 epoch, $4 … $13 the progress: the same numbers in both statements. */
+#define PROGRESS_SET                                                                               \
+    "llm_calls = CASE WHEN $4::int < 0 THEN t.llm_calls"                                           \
+    "                 ELSE jsonb_set(t.llm_calls, ARRAY[$4], $5::jsonb) END,"                      \
+    " llm_call_count = $6::int, decisions = $7::jsonb, model = coalesce($8, t.model),"             \
+    " error_class = coalesce($9, t.error_class), last_error = coalesce($10, t.last_error),"        \
+    " prompt_tokens = $11::bigint, completion_tokens = $12::bigint, total_tokens = $13::bigint,"   \
+    " cost_usd = $14::numeric"
+enum { PROGRESS_ARGS = 14 };
+
+static const struct db_statement record = {
+    "job_record",
+    "WITH job AS ("
+    "  SELECT trace_id FROM generation_jobs"
+    "   WHERE lesson_id = $1::uuid AND slot = $2 AND epoch = $3::bigint FOR SHARE),"
+    " traced AS ("
+    "  UPDATE lesson_traces t SET " PROGRESS_SET " FROM job WHERE t.id = job.trace_id)"
+    "SELECT count(*) FROM job",
+    PROGRESS_ARGS,
+};
+
+/* Locks lesson, job, trace, in this order: the order of a DELETE of the lesson. */
+static const struct db_statement finish = {
+    "job_finish",
+    "WITH lesson AS ("
+    "  SELECT id FROM lessons WHERE id = $1::uuid FOR NO KEY UPDATE),"
+    " job AS ("
+    "  DELETE FROM generation_jobs j USING lesson"
+    "   WHERE j.lesson_id = lesson.id AND j.slot = $2 AND j.epoch = $3::bigint"
+    "  RETURNING j.lesson_id, j.trace_id),"
+    " learned AS ("
+    "  UPDATE lessons l"
+    "     SET status = CASE WHEN $15::bool THEN 'generated' ELSE 'error' END,"
+    "         title = coalesce($16, l.title), content = coalesce($17, l.content),"
+    "         error_message = $19, updated_at = now()"
+    "    FROM job WHERE l.id = job.lesson_id),"
+    " traced AS ("
+    "  UPDATE lesson_traces t"
+    "     SET status = CASE WHEN $15::bool THEN 'completed' ELSE 'failed' END,"
+    "         response_data = $18::jsonb || jsonb_build_object('content', $17),"
+    "         error_message = $19, provider_used = $20, fallback_providers = $21::text[],"
+    "         total_duration_ms = least($22::bigint, 2147483647), completed_at = now(),"
+    "         " PROGRESS_SET "    FROM job WHERE t.id = job.trace_id)"
+    "SELECT count(*) FROM job",
+    22,
+};
+
+static const struct db_statement release = {
+    "job_release",
+    "UPDATE generation_jobs SET slot = NULL, epoch = NULL"
+    " WHERE lesson_id = $1::uuid AND slot = $2 AND epoch = $3::bigint RETURNING 1",
+    3,
+};
+
+static const struct db_statement reconcile = {
+    "job_reconcile",
+    "WITH freed AS ("
+    "  UPDATE generation_jobs SET slot = NULL, epoch = NULL"
+    "   WHERE slot = $1 AND epoch = $2::bigint AND lesson_id <> ALL ($3::uuid[]) RETURNING 1)"
+    "SELECT count(*) FROM freed",
+    3,
+};
+
+static const struct db_statement listen_queued = {"job_listen_queued", "LISTEN generation_queued",
+                                                  0};
+static const struct db_statement listen_cancelled = {"job_listen_cancelled",
+                                                     "LISTEN generation_cancelled", 0};
+
+void job_register(struct db_call *call, const char *slot)
+{
+    *call = (struct db_call){&enlist, {db_arg(slot)}};
+}
+
+void job_beat(struct db_call *call, struct arena *a, const struct job_holder *me)
+{
+    *call = (struct db_call){&beat, {db_arg(me->slot), db_arg_int(a, me->epoch)}};
+}
+
+void job_leave(struct db_call *call, struct arena *a, const struct job_holder *me)
+{
+    *call = (struct db_call){&leave, {db_arg(me->slot), db_arg_int(a, me->epoch)}};
+}
+
+void job_recover(struct db_call *call, struct arena *a, const struct job_holder *me,
+                 long lease_seconds)
+{
+    *call = (struct db_call){
+        &recover, {db_arg(me->slot), db_arg_int(a, me->epoch), db_arg_int(a, lease_seconds)}};
+}
+
+void job_claim(struct db_call *call, struct arena *a, const struct job_holder *me, int limit)
+{
+    *call = (struct db_call){&claim,
+                             {db_arg(me->slot), db_arg_int(a, me->epoch), db_arg_int(a, limit)}};
+}
+
+void job_claimed(const struct db_rows *rows, int row, struct job_claimed *job)
+{
+    *job = (struct job_claimed){
+        .lesson_id = db_value(rows, row, 0),
+        .trace_id = db_value(rows, row, 1),
+        .outline = db_value(rows, row, 2),
+        .options = db_value(rows, row, 3),
+        .provider = db_value(rows, row, 4),
+        .model = db_value(rows, row, 5),
+        .decisions = db_value(rows, row, 6),
+        .calls = (int)db_int(rows, row, 7),
+        .age_ms = db_int(rows, row, 8),
+    };
+}
+
+static struct db_arg known(struct arena *a, int64_t count)
+{
+    return count < 0 ? db_arg(NULL) : db_arg_int(a, count);
+}
+
+static void put_progress(struct db_call *call, struct arena *a, const struct job_holder *me,
+                         const char *lesson_id, const struct job_progress *p)
+{
+    const struct db_arg args[PROGRESS_ARGS] = {
+        db_arg(lesson_id),
+        db_arg(me->slot),
+        db_arg_int(a, me->epoch),
+        db_arg_int(a, p->call_index),
+        db_arg(p->call),
+        db_arg_int(a, p->call_count),
+        db_arg(p->decisions),
+        db_arg(p->model),
+        db_arg(p->error_class),
+        db_arg(p->last_error),
+        known(a, p->prompt_tokens),
+        known(a, p->completion_tokens),
+        known(a, p->total_tokens),
+        db_arg(isnan(p->cost_usd) ? NULL : arena_printf(a, "%.12g", p->cost_usd)),
+    };
+
+    for (int i = 0; i < PROGRESS_ARGS; i++)
+        call->args[i] = args[i];
+}
+
+void job_record(struct db_call *call, struct arena *a, const struct job_holder *me,
+                const char *lesson_id, const struct job_progress *p)
+{
+    *call = (struct db_call){&record, {{0}}};
+    put_progress(call, a, me, lesson_id, p);
+}
+
+void job_finish(struct db_call *call, struct arena *a, const struct job_holder *me,
+                const char *lesson_id, const struct job_progress *p, const struct job_result *r)
+{
+    struct db_arg *rest = call->args + PROGRESS_ARGS;
+
+    *call = (struct db_call){&finish, {{0}}};
+    put_progress(call, a, me, lesson_id, p);
+    rest[0] = db_arg(r->generated ? "true" : "false");
+    rest[1] = db_arg(r->title);
+    rest[2] = r->generated ? db_arg_bytes(r->content, r->content_len) : db_arg(NULL);
+    rest[3] = db_arg(r->response_data);
+    rest[4] = db_arg(r->error_message);
+    rest[5] = db_arg(r->provider_used);
+    rest[6] = db_arg(r->fallback_providers);
+    rest[7] = db_arg_int(a, r->duration_ms);
+}
+
+void job_release(struct db_call *call, struct arena *a, const struct job_holder *me,
+                 const char *lesson_id)
+{
+    *call =
+        (struct db_call){&release, {db_arg(lesson_id), db_arg(me->slot), db_arg_int(a, me->epoch)}};
+}
+
+void job_reconcile(struct db_call *call, struct arena *a, const struct job_holder *me,
+                   const char *held)
+{
+    *call =
+        (struct db_call){&reconcile, {db_arg(me->slot), db_arg_int(a, me->epoch), db_arg(held)}};
+}
+
+void job_listen(struct db_call calls[2])
+{
+    calls[0] = (struct db_call){&listen_queued, {{0}}};
+    calls[1] = (struct db_call){&listen_cancelled, {{0}}};
+}

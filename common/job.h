@@ -1,0 +1,92 @@
+/*
+ * job: generation_jobs and generation_workers, as the generator works them off.
+ *
+ * A job is held by a (slot, epoch): one process. Each statement that writes is
+ * fenced by it: it stores nothing and reports 0 when the job is another's by now,
+ * or gone with its lesson. The statements are filled in here and sent by the
+ * generator, so each function gives a call; each may be sent twice without harm.
+ * Recording touches lesson, trace and job in one transaction.
+ */
+#ifndef COMMON_JOB_H
+#define COMMON_JOB_H
+
+#include <stdint.h>
+
+#include "common/db.h"
+
+/* This process: the slot it locked, the epoch PostgreSQL gave it. */
+struct job_holder {
+    const char *slot;
+    long long epoch;
+};
+
+/* Take the slot: one row, one column, the new epoch. */
+void job_register(struct db_call *call, const char *slot);
+/* One row if the slot is still this process's; none if another has taken it. */
+void job_beat(struct db_call *call, struct arena *a, const struct job_holder *me);
+/* On a clean end: the slot is free, nobody needs to wait for its lease. */
+void job_leave(struct db_call *call, struct arena *a, const struct job_holder *me);
+
+/*
+ * Requeue, at most 500 a call, what this slot's former processes held and what slots without a
+ * heartbeat for lease_seconds hold; their calls under way are marked worker_lost. The count.
+ */
+void job_recover(struct db_call *call, struct arena *a, const struct job_holder *me,
+                 long lease_seconds);
+
+/* Hold up to limit queued jobs, oldest first; a row each, see job_claimed(). */
+void job_claim(struct db_call *call, struct arena *a, const struct job_holder *me, int limit);
+
+struct job_claimed {
+    const char *lesson_id, *trace_id;
+    const char *outline, *options; /* JSON */
+    const char *provider, *model;  /* asked for; NULL: none */
+    const char *decisions;         /* JSON array so far */
+    int calls;                     /* provider calls in the trace so far */
+    int64_t age_ms;                /* since the request was committed */
+};
+void job_claimed(const struct db_rows *rows, int row, struct job_claimed *job); /* borrows */
+
+/* What the trace shows of a generation so far; LLM counts are -1, cost NaN, while unknown. */
+struct job_progress {
+    int call_index;   /* of the element in llm_calls, from 0; -1: none to store */
+    const char *call; /* the element, JSON */
+    int call_count;
+    const char *decisions; /* JSON array */
+    const char *model, *error_class, *last_error;
+    int64_t prompt_tokens, completion_tokens, total_tokens;
+    double cost_usd;
+};
+/* Store a call that is about to begin, or that ended. Count: 0 if the job is not held any more. */
+void job_record(struct db_call *call, struct arena *a, const struct job_holder *me,
+                const char *lesson_id, const struct job_progress *p);
+
+struct job_result {
+    bool generated;
+    const char *title, *content; /* when generated */
+    size_t content_len;
+    const char *response_data;      /* JSON without the content; NULL when failed */
+    const char *error_message;      /* when failed */
+    const char *provider_used;      /* when generated */
+    const char *fallback_providers; /* array literal of PostgreSQL, "{}" for none */
+    int64_t duration_ms;
+};
+/* End the generation: lesson, trace and job at once. Count: 0 as above. */
+void job_finish(struct db_call *call, struct arena *a, const struct job_holder *me,
+                const char *lesson_id, const struct job_progress *p, const struct job_result *r);
+
+/* Give the job back to the queue, uncharged. Count: 0 as above. */
+void job_release(struct db_call *call, struct arena *a, const struct job_holder *me,
+                 const char *lesson_id);
+
+/*
+ * After a lost connection a claim may have been committed without us knowing: requeue what this
+ * process holds but does not know of. held: the lesson ids it knows, an array literal. The count.
+ */
+void job_reconcile(struct db_call *call, struct arena *a, const struct job_holder *me,
+                   const char *held);
+
+/* Hear of new jobs ('generation_queued') and of deleted lessons ('generation_cancelled'). */
+void job_listen(struct db_call calls[2]);
+
+#endif

@@ -1,0 +1,371 @@
+#include "common/json.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <json-c/json.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/utf8.h"
+
+enum { CLIENT_DEPTH = 32, DEPTH = 64, FILE_MAX_BYTES = 4 << 20 };
+
+static void put(void *tree)
+{
+    json_object_put(tree);
+}
+
+static struct json_object *parse(struct arena *a, const char *text, size_t len, int depth,
+                                 int flags, struct err *e)
+{
+    struct json_tokener *tok = json_tokener_new_ex(depth);
+    struct json_object *tree;
+    enum json_tokener_error rc;
+    size_t end;
+
+    if (tok == NULL)
+        abort();
+    json_tokener_set_flags(tok, flags);
+    while (len > 0 && text[len - 1] != '\0' && strchr(" \t\r\n", text[len - 1]) != NULL)
+        len--;
+    tree = json_tokener_parse_ex(tok, text, (int)len);
+    rc = json_tokener_get_error(tok);
+    end = json_tokener_get_parse_end(tok);
+    json_tokener_free(tok);
+    if (tree != NULL)
+        arena_defer(a, put, tree);
+    if (rc != json_tokener_success || end < len || tree == NULL) {
+        err_set(e, ERR_INPUT, "json: %s at byte %zu",
+                rc == json_tokener_success    ? "nothing but one value expected"
+                : rc == json_tokener_continue ? "it ends too early"
+                                              : json_tokener_error_desc(rc),
+                end < len ? end : len);
+        return NULL;
+    }
+    return tree;
+}
+
+static size_t digits(const char *s, size_t len, size_t i)
+{
+    size_t n = 0;
+
+    while (i + n < len && isdigit((unsigned char)s[i + n]))
+        n++;
+    return n;
+}
+
+/* The length of the number at s as RFC 8259 has it, else 0: json-c also takes 01, 1. and -.5. */
+static size_t number(const char *s, size_t len)
+{
+    size_t i = len > 0 && s[0] == '-', n = digits(s, len, i);
+
+    if (n == 0 || (n > 1 && s[i] == '0'))
+        return 0;
+    i += n;
+    if (i < len && s[i] == '.') {
+        if ((n = digits(s, len, i + 1)) == 0)
+            return 0;
+        i += 1 + n;
+    }
+    if (i < len && (s[i] == 'e' || s[i] == 'E')) {
+        i++;
+        if (i < len && (s[i] == '+' || s[i] == '-'))
+            i++;
+        if ((n = digits(s, len, i)) == 0)
+            return 0;
+        i += n;
+    }
+    return i < len && strchr(" \t\r\n,]}", s[i]) == NULL ? 0 : i;
+}
+
+/* What json-c lets pass although RFC 8259 or we do not; counts the outermost object's members. */
+static bool scan(const char *text, size_t len, int *members, struct err *e)
+{
+    bool in_string = false;
+    int depth = 0;
+
+    *members = 0;
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)text[i];
+
+        if (in_string) {
+            if (c < 0x20)
+                return err_set(e, ERR_INPUT, "json: raw control character at byte %zu", i);
+            if (c == '\\' && len - i > 5 && memcmp(text + i, "\\u0000", 6) == 0)
+                return err_set(e, ERR_INPUT, "json: \\u0000 at byte %zu", i);
+            if (c == '\\')
+                i++;
+            else if (c == '"')
+                in_string = false;
+        } else if (c == '"') {
+            in_string = true;
+        } else if (c == '{' || c == '[') {
+            depth++;
+        } else if (c == '}' || c == ']') {
+            depth--;
+        } else if (c == ':') {
+            *members += depth == 1;
+        } else if (c == '-' || isdigit(c)) {
+            size_t n = number(text + i, len - i);
+
+            if (n == 0)
+                return err_set(e, ERR_INPUT, "json: number expected at byte %zu", i);
+            i += n - 1;
+        } else if (strchr(" \t\r\n,truefalsn", c) == NULL || c == '\0') {
+            return err_set(e, ERR_INPUT, "json: unexpected character at byte %zu", i);
+        }
+    }
+    return true;
+}
+
+struct json_object *json_parse_client(struct arena *a, const char *text, size_t len, struct err *e)
+{
+    struct json_object *tree;
+    int members;
+
+    if (!utf8_valid(text, len)) {
+        err_set(e, ERR_INPUT, "json: not valid UTF-8");
+        return NULL;
+    }
+    if (len == 0) {
+        err_set(e, ERR_INPUT, "json: empty body");
+        return NULL;
+    }
+    if (!scan(text, len, &members, e))
+        return NULL;
+    tree = parse(a, text, len, CLIENT_DEPTH, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8, e);
+    if (json_is_object(tree) && json_object_object_length(tree) != members) {
+        err_set(e, ERR_INPUT, "json: a member is given twice");
+        return NULL;
+    }
+    return tree;
+}
+
+struct json_object *json_parse(struct arena *a, const char *text, size_t len, struct err *e)
+{
+    return parse(a, text, len, DEPTH, 0, e);
+}
+
+struct json_object *json_parse_file(struct arena *a, const char *path, struct err *e)
+{
+    FILE *f = fopen(path, "re");
+    struct json_object *tree;
+    struct buf *text;
+    char chunk[4096];
+    size_t n;
+
+    if (f == NULL) {
+        err_set(e, ERR_INPUT, "%s: %s", path, strerror(errno));
+        return NULL;
+    }
+    text = buf_create(a, FILE_MAX_BYTES);
+    while ((n = fread(chunk, 1, sizeof chunk, f)) > 0)
+        buf_add(text, chunk, n);
+    fclose(f);
+    tree = json_parse(a, buf_text(text), text->len, e);
+    if (tree == NULL) {
+        char reason[sizeof e->text];
+
+        memcpy(reason, e->text, sizeof reason);
+        err_set(e, ERR_INPUT, "%s: %.180s", path, reason);
+    }
+    return tree;
+}
+
+struct json_object *json_at(struct json_object *tree, ...)
+{
+    const char *key;
+    va_list ap;
+
+    va_start(ap, tree);
+    while (tree != NULL && (key = va_arg(ap, const char *)) != NULL) {
+        if (json_object_is_type(tree, json_type_array))
+            tree = json_item(tree, strtoul(key, NULL, 10));
+        else if (!json_object_is_type(tree, json_type_object) ||
+                 !json_object_object_get_ex(tree, key, &tree))
+            tree = NULL;
+    }
+    va_end(ap);
+    return tree;
+}
+
+bool json_is_object(struct json_object *node)
+{
+    return json_object_is_type(node, json_type_object);
+}
+
+bool json_is_array(struct json_object *node)
+{
+    return json_object_is_type(node, json_type_array);
+}
+
+bool json_is_null(struct json_object *node)
+{
+    return node == NULL;
+}
+
+size_t json_length(struct json_object *array)
+{
+    return json_is_array(array) ? json_object_array_length(array) : 0;
+}
+
+struct json_object *json_item(struct json_object *array, size_t i)
+{
+    return i < json_length(array) ? json_object_array_get_idx(array, i) : NULL;
+}
+
+const char *json_text(struct json_object *node)
+{
+    return json_object_is_type(node, json_type_string) ? json_object_get_string(node) : NULL;
+}
+
+const char *json_bytes(struct json_object *node, size_t *len)
+{
+    const char *s = json_text(node);
+
+    *len = s ? (size_t)json_object_get_string_len(node) : 0;
+    return s;
+}
+
+bool json_int(struct json_object *node, int64_t *value)
+{
+    if (!json_object_is_type(node, json_type_int))
+        return false;
+    *value = json_object_get_int64(node);
+    return true;
+}
+
+bool json_number(struct json_object *node, double *value)
+{
+    if (!json_object_is_type(node, json_type_int) && !json_object_is_type(node, json_type_double))
+        return false;
+    *value = json_object_get_double(node);
+    return isfinite(*value);
+}
+
+bool json_flag(struct json_object *node, bool *value)
+{
+    if (!json_object_is_type(node, json_type_boolean))
+        return false;
+    *value = json_object_get_boolean(node);
+    return true;
+}
+
+const char *json_print(struct json_object *node)
+{
+    return json_object_to_json_string_ext(node,
+                                          JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+}
+
+const char *json_unknown_member(struct json_object *object, const char *const names[])
+{
+    json_object_object_foreach(object, key, value)
+    {
+        const char *const *name = names;
+
+        (void)value;
+        while (*name != NULL && strcmp(*name, key) != 0)
+            name++;
+        if (*name == NULL)
+            return key;
+    }
+    return NULL;
+}
+
+static void lead(struct json_out *o, const char *key)
+{
+    if (o->comma)
+        buf_add(o->buf, ",", 1);
+    o->comma = true;
+    if (key != NULL) {
+        json_write_string(o->buf, key, strlen(key));
+        buf_add(o->buf, ":", 1);
+    }
+}
+
+void json_begin(struct json_out *o, const char *key, char bracket)
+{
+    lead(o, key);
+    buf_add(o->buf, &bracket, 1);
+    o->comma = false;
+}
+
+void json_end(struct json_out *o, char bracket)
+{
+    buf_add(o->buf, &bracket, 1);
+    o->comma = true;
+}
+
+void json_put_text(struct json_out *o, const char *key, const char *s)
+{
+    if (s == NULL)
+        json_put_null(o, key);
+    else
+        json_put_bytes(o, key, s, strlen(s));
+}
+
+void json_put_bytes(struct json_out *o, const char *key, const char *s, size_t len)
+{
+    lead(o, key);
+    json_write_string(o->buf, s, len);
+}
+
+void json_put_int(struct json_out *o, const char *key, int64_t value)
+{
+    lead(o, key);
+    buf_printf(o->buf, "%lld", (long long)value);
+}
+
+void json_put_number(struct json_out *o, const char *key, double value)
+{
+    if (!isfinite(value)) {
+        json_put_null(o, key);
+        return;
+    }
+    lead(o, key);
+    buf_printf(o->buf, "%.12g", value);
+}
+
+void json_put_bool(struct json_out *o, const char *key, bool value)
+{
+    lead(o, key);
+    buf_puts(o->buf, value ? "true" : "false");
+}
+
+void json_put_null(struct json_out *o, const char *key)
+{
+    lead(o, key);
+    buf_puts(o->buf, "null");
+}
+
+void json_put_raw(struct json_out *o, const char *key, const char *json)
+{
+    lead(o, key);
+    buf_puts(o->buf, json ? json : "null");
+}
+
+void json_write_string(struct buf *b, const char *s, size_t len)
+{
+    static const char escapes[128] = {['"'] = '"',  ['\\'] = '\\', ['\b'] = 'b', ['\f'] = 'f',
+                                      ['\n'] = 'n', ['\r'] = 'r',  ['\t'] = 't'};
+    size_t kept = 0;
+
+    buf_add(b, "\"", 1);
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)s[i];
+
+        if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7f)
+            continue;
+        buf_add(b, s + kept, i - kept);
+        kept = i + 1;
+        if (escapes[c])
+            buf_printf(b, "\\%c", escapes[c]);
+        else
+            buf_printf(b, "\\u%04x", c);
+    }
+    buf_add(b, s + kept, len - kept);
+    buf_add(b, "\"", 1);
+}

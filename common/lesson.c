@@ -1,0 +1,211 @@
+#include "common/lesson.h"
+
+#include <string.h>
+
+#include "common/uuid.h"
+
+enum { RACES_MAX = 5 };
+
+/*
+ * The last branch answers a request that made its lesson before: under the same key, or under the
+ * same id, when the commit's acknowledgement was lost and the segment is sent again.
+ */
+static const struct db_statement create = {
+    "lesson_create",
+    "WITH lesson AS ("
+    "  INSERT INTO lessons (id, owner, title, outline, options, idempotency_key)"
+    "  VALUES ($1::uuid, $2, $3, $4, $5::jsonb, $6) ON CONFLICT DO NOTHING RETURNING *),"
+    " trace AS ("
+    "  INSERT INTO lesson_traces (id, lesson_id, owner, request_id, request_data)"
+    "  SELECT $7::uuid, id, owner, $8, jsonb_build_object('outline', outline) || options"
+    "    FROM lesson),"
+    " job AS ("
+    "  INSERT INTO generation_jobs (lesson_id, trace_id, owner, provider, model)"
+    "  SELECT id, $7::uuid, owner, options->>'provider', options->>'model' FROM lesson)"
+    "SELECT 'created', r.id, row_to_json(r)"
+    "  FROM (SELECT id, title, outline, options, content, status, error_message, owner, created_at,"
+    "               updated_at, ARRAY[$7::uuid] AS trace_ids FROM lesson) r "
+    "UNION ALL "
+    "SELECT CASE WHEN id = $1::uuid THEN 'created'"
+    "            WHEN outline = $4 AND options = $5::jsonb THEN 'same' ELSE 'other' END,"
+    "       id, (SELECT row_to_json(v) FROM lesson_full v WHERE v.id = l.id)"
+    "  FROM lessons l"
+    " WHERE ((owner = $2 AND idempotency_key = $6) OR id = $1::uuid)"
+    "   AND NOT EXISTS (SELECT FROM lesson)",
+    8,
+};
+
+static const struct db_statement regenerate = {
+    "lesson_regenerate",
+    "WITH lesson AS ("
+    "  UPDATE lessons SET status = 'generating', error_message = NULL, updated_at = now()"
+    "   WHERE id = $1::uuid AND status <> 'generating' RETURNING *),"
+    " request AS ("
+    "  SELECT id, owner, outline,"
+    "         CASE WHEN $3::text IS NULL AND $4::text IS NULL THEN options"
+    "              ELSE (options - 'provider' - 'model')"
+    "                   || jsonb_strip_nulls(jsonb_build_object('provider', $3, 'model', $4))"
+    "         END AS options"
+    "    FROM lesson),"
+    " trace AS ("
+    "  INSERT INTO lesson_traces (id, lesson_id, owner, request_id, request_data)"
+    "  SELECT $2::uuid, id, owner, $5, jsonb_build_object('outline', outline) || options"
+    "    FROM request),"
+    " job AS ("
+    "  INSERT INTO generation_jobs (lesson_id, trace_id, owner, provider, model)"
+    "  SELECT id, $2::uuid, owner, options->>'provider', options->>'model' FROM request)"
+    "SELECT (SELECT count(*) FROM lesson), (SELECT count(*) FROM lessons WHERE id = $1::uuid)",
+    5,
+};
+
+static const struct db_statement announce = {
+    "lesson_announce",
+    "SELECT pg_notify('generation_queued', '')",
+    0,
+};
+
+#define LESSON_LIST(condition, limit, offset)                                                      \
+    "SELECT row_to_json(r), to_json(r.created_at)#>>'{}', r.id"                                    \
+    "  FROM (SELECT * FROM lesson_summary" condition                                               \
+    "         ORDER BY created_at DESC, id DESC LIMIT " limit "::int OFFSET " offset "::int) r"
+
+static const struct db_statement list = {
+    "lesson_list",
+    LESSON_LIST("", "$1", "$2"),
+    2,
+};
+
+static const struct db_statement list_after = {
+    "lesson_list_after",
+    LESSON_LIST(" WHERE (created_at, id) < ($1::timestamptz, $2::uuid)", "$3", "$4"),
+    4,
+};
+
+static const struct db_statement get = {
+    "lesson_get",
+    "SELECT row_to_json(v) FROM lesson_full v WHERE id = $1::uuid",
+    1,
+};
+
+static const struct db_statement delete_one = {
+    "lesson_delete",
+    "WITH gone AS (DELETE FROM lessons WHERE id = $1::uuid RETURNING id, status)"
+    "SELECT id, CASE status WHEN 'generating'"
+    "           THEN pg_notify('generation_cancelled', id::text) END FROM gone",
+    1,
+};
+
+static bool is(const char *word, const struct db_rows *rows)
+{
+    return strcmp(db_value(rows, 0, 0), word) == 0;
+}
+
+const char *lesson_create(struct db *db, struct arena *a, const struct db_identity *who,
+                          const struct lesson_request *r, int deadline_ms, const char **id,
+                          struct err *e)
+{
+    char lesson_id[UUID_SIZE], trace_id[UUID_SIZE];
+    struct db_rows *rows = NULL;
+    struct db_call call;
+
+    uuid_create(lesson_id);
+    uuid_create(trace_id);
+    call = (struct db_call){&create,
+                            {db_arg(lesson_id), db_arg(who->user), db_arg(r->title),
+                             db_arg(r->outline), db_arg(r->options), db_arg(r->idempotency_key),
+                             db_arg(trace_id), db_arg(who->request_id)}};
+    /* Whoever waits for another's insert of the same key does not see it yet: the next try does. */
+    for (int i = 0; i < RACES_MAX && (rows == NULL || db_count(rows) == 0); i++)
+        if (!db_run(db, a, who, &call, 1, &rows, DB_RETRY, deadline_ms, e))
+            return NULL;
+    if (db_count(rows) == 0) {
+        err_set(e, ERR_CONFLICT, "idempotency-key: its lesson is being made or deleted right now");
+        return NULL;
+    }
+    if (is("other", rows)) {
+        err_set(e, ERR_UNPROCESSABLE, "idempotency-key: was used with another request");
+        return NULL;
+    }
+    *id = db_value(rows, 0, 1);
+    return db_value(rows, 0, 2);
+}
+
+const char *lesson_regenerate(struct db *db, struct arena *a, const struct db_identity *who,
+                              const char *id, const char *provider, const char *model,
+                              int deadline_ms, struct err *e)
+{
+    char trace_id[UUID_SIZE];
+    struct db_call calls[2];
+    struct db_rows *rows[2];
+
+    uuid_create(trace_id);
+    calls[0] = (struct db_call){
+        &regenerate,
+        {db_arg(id), db_arg(trace_id), db_arg(provider), db_arg(model), db_arg(who->request_id)}};
+    calls[1] = (struct db_call){&get, {db_arg(id)}};
+    if (!db_run(db, a, who, calls, 2, rows, DB_ONCE, deadline_ms, e))
+        return NULL;
+    if (db_int(rows[0], 0, 1) == 0)
+        err_set(e, ERR_NOT_FOUND, "id: no lesson %s", id);
+    else if (db_int(rows[0], 0, 0) == 0)
+        err_set(e, ERR_CONFLICT, "id: lesson %s is being generated", id);
+    else
+        return db_value(rows[1], 0, 0);
+    return NULL;
+}
+
+void lesson_announce(struct db *db, int deadline_ms)
+{
+    struct db_call call = {&announce, {{0}}};
+    struct arena *a = arena_create();
+    struct db_rows *rows;
+    struct err e;
+
+    (void)db_run(db, a, NULL, &call, 1, &rows, DB_ONCE, deadline_ms, &e); /* they poll, too */
+    arena_destroy(a);
+}
+
+bool lesson_list(struct db *db, struct arena *a, const struct db_identity *who,
+                 struct page_request *r, int deadline_ms, struct page *page, struct err *e)
+{
+    struct db_arg limit = db_arg_int(a, r->limit + 1), offset = db_arg_int(a, r->offset);
+    struct page_position at;
+    struct db_rows *rows;
+    struct db_call call;
+
+    r->scope = "lessons";
+    if (!page_begin(a, r, &at, e))
+        return false;
+    if (at.id == NULL)
+        call = (struct db_call){&list, {limit, offset}};
+    else
+        call = (struct db_call){&list_after, {db_arg(at.created_at), db_arg(at.id), limit, offset}};
+    if (!db_run(db, a, who, &call, 1, &rows, DB_RETRY, deadline_ms, e))
+        return false;
+    page_end(a, r, rows, page);
+    return true;
+}
+
+const char *lesson_get(struct db *db, struct arena *a, const struct db_identity *who,
+                       const char *id, int deadline_ms, struct err *e)
+{
+    struct db_call call = {&get, {db_arg(id)}};
+    struct db_rows *rows;
+
+    if (!db_run(db, a, who, &call, 1, &rows, DB_RETRY, deadline_ms, e))
+        return NULL;
+    if (db_count(rows) == 0)
+        err_set(e, ERR_NOT_FOUND, "id: no lesson %s", id);
+    return db_count(rows) ? db_value(rows, 0, 0) : NULL;
+}
+
+bool lesson_delete(struct db *db, struct arena *a, const struct db_identity *who, const char *id,
+                   int deadline_ms, struct err *e)
+{
+    struct db_call call = {&delete_one, {db_arg(id)}};
+    struct db_rows *rows;
+
+    if (!db_run(db, a, who, &call, 1, &rows, DB_ONCE, deadline_ms, e))
+        return false;
+    return db_count(rows) > 0 || err_set(e, ERR_NOT_FOUND, "id: no lesson %s", id);
+}

@@ -1,0 +1,106 @@
+#include "common/log.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/buf.h"
+#include "common/config.h"
+#include "common/json.h"
+#include "common/redact.h"
+#include "common/utf8.h"
+
+/* A line holds a dozen of the longest texts even with each byte escaped: its end must not be lost.
+ */
+enum { LINE_MAX_BYTES = 1 << 17, TEXT_MAX_BYTES = 1024 };
+
+static const char *const level_names[] = {"debug", "info", "warn", "error"};
+
+static struct {
+    const char *program;
+    enum log_level level;
+    bool json;
+} logger = {.program = "-", .level = LOG_INFO};
+
+void log_init(const char *program)
+{
+    const char *level = config_text("LOG_LEVEL");
+
+    logger.program = program;
+    logger.json = strcmp(config_text("LOG_FORMAT"), "json") == 0;
+    for (size_t i = 0; i < sizeof level_names / sizeof *level_names; i++)
+        if (strcmp(level, level_names[i]) == 0)
+            logger.level = (enum log_level)i;
+}
+
+static void put(struct buf *line, struct json_out *out, const char *key, const char *text)
+{
+    size_t len = strlen(text);
+    bool plain = len > 0 && strcspn(text, " \"=\\\t\r\n") == len;
+
+    if (logger.json) {
+        json_put_bytes(out, key, text, len);
+        return;
+    }
+    for (size_t i = 0; i < len; i++)
+        plain = plain && (unsigned char)text[i] >= ' ' && text[i] != 0x7f;
+    buf_printf(line, "%s%s=", line->len ? " " : "", key);
+    if (plain)
+        buf_add(line, text, len);
+    else
+        json_write_string(line, text, len);
+}
+
+/* The text as it may be logged: valid, without secrets, not too long. */
+static const char *clean(struct arena *a, const char *text)
+{
+    size_t len = strlen(text);
+    struct buf *b = buf_create(a, 4 * TEXT_MAX_BYTES);
+
+    text = redact(a, text, len, &len); /* before it is cut: half a secret would not be seen */
+    utf8_store(b, text, len > TEXT_MAX_BYTES ? TEXT_MAX_BYTES : len);
+    return buf_text(b);
+}
+
+static void put_fields(struct arena *a, struct buf *line, struct json_out *out,
+                       const struct log_field fields[])
+{
+    for (const struct log_field *f = fields; f->key != NULL; f++)
+        put(line, out, f->key, f->text ? clean(a, f->text) : arena_printf(a, "%lld", f->number));
+}
+
+void log_write(enum log_level level, const char *id, const char *event,
+               const struct log_field fields[])
+{
+    struct arena *a;
+    struct buf line;
+    struct json_out out = {&line, false};
+    struct timespec now;
+    struct tm tm;
+    char when[32];
+    ssize_t written;
+
+    if (level < logger.level)
+        return;
+    a = arena_create();
+    buf_init(&line, LINE_MAX_BYTES);
+    clock_gettime(CLOCK_REALTIME, &now);
+    strftime(when, sizeof when, "%FT%T", gmtime_r(&now.tv_sec, &tm));
+    if (logger.json)
+        json_begin(&out, NULL, '{');
+    put(&line, &out, "ts", arena_printf(a, "%s.%03ldZ", when, now.tv_nsec / 1000000));
+    put(&line, &out, "level", level_names[level]);
+    put(&line, &out, "id", id && *id ? clean(a, id) : "-");
+    put(&line, &out, "program", logger.program);
+    put(&line, &out, "pid", arena_printf(a, "%ld", (long)getpid()));
+    put(&line, &out, "event", event);
+    put_fields(a, &line, &out, fields);
+    if (logger.json)
+        json_end(&out, '}');
+    buf_puts(&line, "\n");
+    written = write(STDERR_FILENO, buf_text(&line), line.len);
+    (void)written; /* there is nowhere left to say that it failed */
+    buf_finish(&line);
+    arena_destroy(a);
+}

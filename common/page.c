@@ -1,0 +1,96 @@
+#include "common/page.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/uuid.h"
+
+enum { PLAIN_MAX = 128 };
+
+static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/* FNV-1a: binds a cursor to its scope; a slip is caught, an attack gains nothing. */
+static uint32_t hash(const char *s)
+{
+    uint32_t h = 2166136261U;
+
+    for (; *s; s++)
+        h = (h ^ (uint8_t)*s) * 16777619U;
+    return h;
+}
+
+/* base64url without padding (RFC 4648, 5). */
+static const char *encode(struct arena *a, const char *s)
+{
+    char *out = arena_alloc(a, strlen(s) * 4 / 3 + 4), *p = out;
+    uint32_t bits = 0;
+    int held = 0;
+
+    for (; *s; s++) {
+        bits = bits << 8 | (uint8_t)*s;
+        for (held += 8; held >= 6; held -= 6)
+            *p++ = digits[bits >> (held - 6) & 63];
+    }
+    if (held > 0)
+        *p++ = digits[bits << (6 - held) & 63];
+    *p = '\0';
+    return out;
+}
+
+static bool decode(const char *s, char out[PLAIN_MAX])
+{
+    uint32_t bits = 0;
+    int held = 0, n = 0;
+
+    for (; *s; s++) {
+        const char *digit = strchr(digits, *s);
+
+        if (digit == NULL || n == PLAIN_MAX - 1)
+            return false;
+        bits = bits << 6 | (uint32_t)(digit - digits);
+        held += 6;
+        if (held >= 8) {
+            held -= 8;
+            out[n++] = (char)(bits >> held & 255);
+            if (out[n - 1] < ' ')
+                return false;
+        }
+    }
+    out[n] = '\0';
+    return true;
+}
+
+/* "1 hash created_at id": the form's version first. */
+bool page_begin(struct arena *a, const struct page_request *r, struct page_position *at,
+                struct err *e)
+{
+    char plain[PLAIN_MAX], created_at[64], id[UUID_SIZE];
+    unsigned scope;
+
+    *at = (struct page_position){NULL, NULL};
+    if (r->cursor == NULL)
+        return true;
+    if (!decode(r->cursor, plain) ||
+        sscanf(plain, "1 %8x %63s %36s", &scope, created_at, id) != 3 || !uuid_valid(id) ||
+        strspn(created_at, "0123456789-T:.+Z") != strlen(created_at))
+        return err_set(e, ERR_INPUT, "cursor: not one that this list gave");
+    if (scope != hash(r->scope))
+        return err_set(e, ERR_INPUT, "cursor: belongs to another filter or sort");
+    *at = (struct page_position){arena_strdup(a, created_at), arena_strdup(a, id)};
+    return true;
+}
+
+void page_end(struct arena *a, const struct page_request *r, struct db_rows *rows,
+              struct page *page)
+{
+    int count = db_count(rows);
+
+    *page = (struct page){.rows = rows, .count = count, .total = -1};
+    if (count <= r->limit)
+        return;
+    page->count = (int)r->limit;
+    page->next_cursor = encode(a, arena_printf(a, "1 %08x %s %s", hash(r->scope),
+                                               db_value(rows, page->count - 1, 1),
+                                               db_value(rows, page->count - 1, 2)));
+}

@@ -1,0 +1,23 @@
+/*
+ * redact: the one choke point in front of database, log and answer.
+ *
+ * Takes out every configured secret (raw, JSON-escaped, URL-encoded, base64) and
+ * then whatever has the shape of a well-known kind of key. Linear in the text.
+ */
+#ifndef COMMON_REDACT_H
+#define COMMON_REDACT_H
+
+#include "common/arena.h"
+
+/* Remember a secret of 8 bytes or more for as long as the process lives; shorter ones are ignored.
+ */
+void redact_secret(const char *secret);
+
+/*
+ * The text with each secret replaced by "[REDACTED]" and each key-like token by
+ * "[REDACTED:kind]". Returns text itself when there is nothing to take out, else
+ * memory of the arena; *out_len is the length of what is returned.
+ */
+const char *redact(struct arena *a, const char *text, size_t len, size_t *out_len);
+
+#endif

@@ -1,0 +1,92 @@
+#include "common/utf8.h"
+
+#include <stdint.h>
+
+#define REPLACEMENT "\xEF\xBF\xBD"
+#define SYMBOL_FOR_NULL "\xE2\x90\x80"
+
+/*
+ * How the character at s begins: its length if it is well-formed, else minus the
+ * length of its maximal subpart (Unicode 15, 3.9, "substitution of maximal subparts").
+ */
+static int step(const uint8_t *s, size_t len)
+{
+    uint8_t lead = s[0], low = 0x80, high = 0xBF;
+    int need;
+
+    if (lead < 0x80)
+        return 1;
+    if (lead < 0xC2 || lead > 0xF4)
+        return -1;
+    need = lead < 0xE0 ? 1 : lead < 0xF0 ? 2 : 3;
+    if (lead == 0xE0)
+        low = 0xA0;
+    else if (lead == 0xED)
+        high = 0x9F;
+    else if (lead == 0xF0)
+        low = 0x90;
+    else if (lead == 0xF4)
+        high = 0x8F;
+    for (int i = 1; i <= need; i++) {
+        if ((size_t)i >= len || s[i] < low || s[i] > high)
+            return -i;
+        low = 0x80;
+        high = 0xBF;
+    }
+    return need + 1;
+}
+
+bool utf8_valid(const char *s, size_t len)
+{
+    for (size_t i = 0; i < len;) {
+        int n = step((const uint8_t *)s + i, len - i);
+
+        if (n < 0)
+            return false;
+        i += (size_t)n;
+    }
+    return true;
+}
+
+size_t utf8_count(const char *s, size_t len)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < len; i++)
+        n += ((uint8_t)s[i] & 0xC0) != 0x80;
+    return n;
+}
+
+size_t utf8_prefix(const char *s, size_t len, size_t characters)
+{
+    size_t i = 0;
+
+    while (i < len && characters > 0) {
+        i++;
+        while (i < len && ((uint8_t)s[i] & 0xC0) == 0x80)
+            i++;
+        characters--;
+    }
+    return i;
+}
+
+size_t utf8_store(struct buf *out, const char *s, size_t len)
+{
+    size_t replaced = 0, kept = 0, i = 0;
+
+    while (i < len) {
+        int n = step((const uint8_t *)s + i, len - i);
+
+        if (n > 0 && s[i] != '\0') {
+            i += (size_t)n;
+            continue;
+        }
+        buf_add(out, s + kept, i - kept);
+        buf_puts(out, n > 0 ? SYMBOL_FOR_NULL : REPLACEMENT);
+        i += (size_t)(n > 0 ? n : -n);
+        kept = i;
+        replaced++;
+    }
+    buf_add(out, s + kept, len - kept);
+    return replaced;
+}
