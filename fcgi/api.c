@@ -1,0 +1,110 @@
+#include "fcgi/api.h"
+
+#include <string.h>
+
+#include "common/buf.h"
+#include "common/config.h"
+#include "common/json.h"
+
+enum { TAIL_MAX = 8192 };
+
+static struct {
+    struct db *user, *admin;
+    int deadline_ms;
+} api;
+
+void api_init(const char *program)
+{
+    const char *user = config_text("DATABASE_API_URL"), *admin = config_text("DATABASE_ADMIN_URL");
+
+    api.user = db_create(user ? user : "", program);
+    api.admin = db_create(admin ? admin : "", program);
+    api.deadline_ms = (int)config_int("DB_REQUEST_MS");
+}
+
+void api_finish(void)
+{
+    db_destroy(api.user);
+    db_destroy(api.admin);
+}
+
+struct db *api_db(const struct http_req *req)
+{
+    return req->admin ? api.admin : api.user;
+}
+
+struct db *api_system_db(void)
+{
+    return api.user;
+}
+
+struct db_identity *api_identity(const struct http_req *req)
+{
+    struct db_identity *who = arena_alloc(req->arena, sizeof *who);
+
+    *who = (struct db_identity){.user = req->user, .request_id = req->id};
+    return who;
+}
+
+int api_deadline_ms(void)
+{
+    return api.deadline_ms;
+}
+
+bool api_page_request(const struct http_req *req, struct page_request *r, struct err *e)
+{
+    *r = (struct page_request){.cursor = http_query(req, "cursor")};
+    if (!http_query_int(req, "limit", 1, PAGE_LIMIT_MAX, PAGE_LIMIT_DEFAULT, &r->limit, e) ||
+        !http_query_int(req, "offset", 0, PAGE_OFFSET_MAX, 0, &r->offset, e))
+        return false;
+    if (r->cursor != NULL && http_query(req, "offset") != NULL)
+        return err_set(e, ERR_INPUT, "offset: not together with cursor");
+    return true;
+}
+
+/* RFC 8288: the same request, at the next cursor. */
+static void add_link(struct http_req *req, const char *cursor)
+{
+    char *rest = arena_strdup(req->arena, http_query_string(req)), *pair;
+    struct buf *kept = buf_create(req->arena, strlen(rest) + 1);
+
+    while ((pair = strsep(&rest, "&")) != NULL)
+        if (*pair && strncmp(pair, "cursor=", 7) != 0 && strncmp(pair, "offset=", 7) != 0 &&
+            strpbrk(pair, "<>\" ") == NULL)
+            buf_printf(kept, "%s&", pair);
+    http_add_header(req, "Link: <%s?%scursor=%s>; rel=\"next\"", req->path, buf_text(kept), cursor);
+}
+
+void api_send_page(struct http_req *req, const char *key, const struct page_request *r,
+                   const struct page *page)
+{
+    struct buf *tail = buf_create(req->arena, TAIL_MAX);
+    struct json_out o = {tail, true};
+
+    http_puts(req, arena_printf(req->arena, "{\"%s\":[", key));
+    for (int i = 0; i < page->count; i++) {
+        if (i > 0)
+            http_add(req, ",", 1);
+        http_add(req, db_value(page->rows, i, 0), db_length(page->rows, i, 0));
+    }
+    buf_puts(tail, "]");
+    json_put_int(&o, "limit", r->limit);
+    json_put_int(&o, "offset", r->offset);
+    json_put_bool(&o, "has_more", page->next_cursor != NULL);
+    json_put_text(&o, "next_cursor", page->next_cursor);
+    if (page->total >= 0)
+        json_put_int(&o, "total", page->total);
+    json_end(&o, '}');
+    http_add(req, buf_text(tail), tail->len);
+    if (page->next_cursor != NULL)
+        add_link(req, page->next_cursor);
+    http_send(req, 200);
+}
+
+void api_send_one(struct http_req *req, int status, const char *key, const char *json)
+{
+    http_puts(req, arena_printf(req->arena, "{\"%s\":", key));
+    http_puts(req, json);
+    http_puts(req, "}");
+    http_send(req, status);
+}
