@@ -1,0 +1,18 @@
+#include "fcgi/lessons/generator/llm/chat.h"
+
+static void parse(struct arena *a, const struct llm_response *response, struct llm_answer *answer)
+{
+    static const struct llm_hints hints = {.model = "QWEN_MODEL",
+                                           .base_url = "QWEN_BASE_URL",
+                                           .auth = "keys belong to a region: set QWEN_BASE_URL"};
+
+    chat_parse(a, response, &hints, answer);
+}
+
+const struct llm_provider llm_qwen = {
+    .name = "qwen",
+    .key_settings = {"DASHSCOPE_API_KEY"},
+    .request_id_header = "x-request-id",
+    .build = chat_build,
+    .parse = parse,
+};

@@ -1,0 +1,346 @@
+#include "fcgi/lessons/generator/loop.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { EVENTS_MAX = 256, TIMERS_FIRST = 64, WAIT_MAX_MS = 60000 };
+
+/* Who waits for a descriptor; indexed by it. */
+struct watch {
+    void (*ready)(void *arg);
+    void *arg;
+    bool curl;
+    uint32_t events;
+};
+
+static struct {
+    int epoll, signals;
+    bool stopping;
+    CURLM *multi;
+    struct loop_timer curl_timer;
+    struct watch *watches;
+    size_t watch_count;
+    struct loop_timer **heap; /* from 1: the parent of i is i / 2 */
+    size_t heap_size, heap_used;
+    void (*on_signal)(void *arg);
+    void *on_signal_arg;
+} loop = {.epoll = -1, .signals = -1};
+
+static void *must(void *p)
+{
+    if (p == NULL) {
+        fputs("out of memory\n", stderr);
+        abort();
+    }
+    return p;
+}
+
+int64_t loop_now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* ---- timers: a binary heap ---- */
+
+static void heap_put(size_t i, struct loop_timer *t)
+{
+    loop.heap[i] = t;
+    t->index = i;
+}
+
+static void heap_up(size_t i)
+{
+    struct loop_timer *t = loop.heap[i];
+
+    for (; i > 1 && loop.heap[i / 2]->at > t->at; i /= 2)
+        heap_put(i, loop.heap[i / 2]);
+    heap_put(i, t);
+}
+
+static void heap_down(size_t i)
+{
+    struct loop_timer *t = loop.heap[i];
+    size_t child;
+
+    while ((child = 2 * i) <= loop.heap_used) {
+        if (child < loop.heap_used && loop.heap[child + 1]->at < loop.heap[child]->at)
+            child++;
+        if (loop.heap[child]->at >= t->at)
+            break;
+        heap_put(i, loop.heap[child]);
+        i = child;
+    }
+    heap_put(i, t);
+}
+
+void loop_timer_stop(struct loop_timer *t)
+{
+    size_t i = t->index;
+    struct loop_timer *last;
+
+    if (i == 0)
+        return;
+    t->index = 0;
+    last = loop.heap[loop.heap_used--];
+    if (last == t)
+        return;
+    heap_put(i, last);
+    heap_up(i);
+    heap_down(last->index);
+}
+
+void loop_timer_set(struct loop_timer *t, int64_t delay_ms)
+{
+    loop_timer_stop(t);
+    if (loop.heap_used + 1 >= loop.heap_size) {
+        loop.heap_size = loop.heap_size ? 2 * loop.heap_size : TIMERS_FIRST;
+        loop.heap = must(realloc(loop.heap, loop.heap_size * sizeof *loop.heap));
+    }
+    t->at = loop_now() + (delay_ms > 0 ? delay_ms : 0);
+    heap_put(++loop.heap_used, t);
+    heap_up(t->index);
+}
+
+static void fire_timers(void)
+{
+    int64_t now = loop_now();
+
+    while (loop.heap_used > 0 && loop.heap[1]->at <= now) {
+        struct loop_timer *t = loop.heap[1];
+
+        loop_timer_stop(t);
+        t->fire(t->arg);
+    }
+}
+
+static int wait_ms(void)
+{
+    int64_t left = loop.heap_used ? loop.heap[1]->at - loop_now() : WAIT_MAX_MS;
+
+    return left < 0 ? 0 : left > WAIT_MAX_MS ? WAIT_MAX_MS : (int)left;
+}
+
+/* ---- descriptors ---- */
+
+static struct watch *watch_of(int fd)
+{
+    size_t need = (size_t)fd + 1, old = loop.watch_count;
+
+    if (need > old) {
+        loop.watch_count = need * 2;
+        loop.watches = must(realloc(loop.watches, loop.watch_count * sizeof *loop.watches));
+        memset(loop.watches + old, 0, (loop.watch_count - old) * sizeof *loop.watches);
+    }
+    return &loop.watches[fd];
+}
+
+static void set_events(int fd, uint32_t events)
+{
+    struct epoll_event ev = {.events = events, .data.fd = fd};
+
+    /* A descriptor that was closed and opened again is not in the set any more. */
+    if (epoll_ctl(loop.epoll, EPOLL_CTL_MOD, fd, &ev) < 0 &&
+        (errno != ENOENT || epoll_ctl(loop.epoll, EPOLL_CTL_ADD, fd, &ev) < 0)) {
+        perror("epoll_ctl");
+        abort();
+    }
+    watch_of(fd)->events = events;
+}
+
+void loop_watch(int fd, bool write, void (*ready)(void *arg), void *arg)
+{
+    uint32_t events = write ? EPOLLIN | EPOLLOUT : EPOLLIN;
+    struct watch *w;
+
+    if (fd < 0)
+        return;
+    w = watch_of(fd);
+    w->ready = ready;
+    w->arg = arg;
+    w->curl = false;
+    set_events(fd, events);
+}
+
+static void forget(int fd)
+{
+    epoll_ctl(loop.epoll, EPOLL_CTL_DEL, fd, NULL);
+    *watch_of(fd) = (struct watch){0};
+}
+
+void loop_unwatch(int fd, const void *arg)
+{
+    if (fd >= 0 && !watch_of(fd)->curl && watch_of(fd)->arg == arg)
+        forget(fd);
+}
+
+/* ---- signals ---- */
+
+static void read_signal(void *arg)
+{
+    struct signalfd_siginfo info;
+
+    (void)arg;
+    while (read(loop.signals, &info, sizeof info) == sizeof info)
+        if (loop.on_signal != NULL)
+            loop.on_signal(loop.on_signal_arg);
+}
+
+void loop_on_stop_signal(void (*fire)(void *arg), void *arg)
+{
+    loop.on_signal = fire;
+    loop.on_signal_arg = arg;
+}
+
+/* ---- transfers ---- */
+
+static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
+{
+    (void)easy;
+    (void)arg;
+    (void)socket_arg;
+    if (what == CURL_POLL_REMOVE) {
+        forget(fd);
+        return 0;
+    }
+    watch_of(fd)->curl = true;
+    set_events(fd, (what & CURL_POLL_IN ? (uint32_t)EPOLLIN : 0) |
+                       (what & CURL_POLL_OUT ? (uint32_t)EPOLLOUT : 0));
+    return 0;
+}
+
+static int on_curl_timeout(CURLM *multi, long ms, void *arg)
+{
+    (void)multi;
+    (void)arg;
+    if (ms < 0)
+        loop_timer_stop(&loop.curl_timer);
+    else
+        loop_timer_set(&loop.curl_timer, ms);
+    return 0;
+}
+
+static void act(curl_socket_t fd, int what)
+{
+    int running;
+
+    curl_multi_socket_action(loop.multi, fd, what, &running);
+}
+
+static void fire_curl_timer(void *arg)
+{
+    (void)arg;
+    act(CURL_SOCKET_TIMEOUT, 0);
+}
+
+void loop_transfer_start(CURL *easy, struct loop_transfer *t)
+{
+    curl_easy_setopt(easy, CURLOPT_PRIVATE, t);
+    if (curl_multi_add_handle(loop.multi, easy) != CURLM_OK)
+        abort();
+}
+
+void loop_transfer_cancel(CURL *easy)
+{
+    curl_multi_remove_handle(loop.multi, easy);
+}
+
+static void finish_transfers(void)
+{
+    CURLMsg *msg;
+    int left;
+
+    while ((msg = curl_multi_info_read(loop.multi, &left)) != NULL) {
+        CURL *easy = msg->easy_handle;
+        CURLcode rc = msg->data.result;
+        struct loop_transfer *t;
+
+        if (msg->msg != CURLMSG_DONE)
+            continue;
+        curl_easy_getinfo(easy, CURLINFO_PRIVATE, &t);
+        curl_multi_remove_handle(loop.multi, easy);
+        t->done(t->arg, rc);
+    }
+}
+
+/* ---- the loop ---- */
+
+static int signal_fd(void)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGUSR1); /* multiwatch asks its children to end with it */
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+void loop_init(void)
+{
+    loop.epoll = epoll_create1(EPOLL_CLOEXEC);
+    loop.signals = signal_fd();
+    loop.multi = curl_multi_init();
+    if (loop.epoll < 0 || loop.signals < 0 || loop.multi == NULL)
+        abort();
+    loop.curl_timer.fire = fire_curl_timer;
+    curl_multi_setopt(loop.multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+    curl_multi_setopt(loop.multi, CURLMOPT_TIMERFUNCTION, on_curl_timeout);
+    curl_multi_setopt(loop.multi, CURLMOPT_PIPELINING, CURLPIPE_MULTIPLEX);
+    loop_watch(loop.signals, false, read_signal, NULL);
+}
+
+void loop_finish(void)
+{
+    curl_multi_cleanup(loop.multi);
+    close(loop.signals);
+    close(loop.epoll);
+    free(loop.watches);
+    free(loop.heap);
+}
+
+static void dispatch(const struct epoll_event *ev)
+{
+    const struct watch *w = watch_of(ev->data.fd);
+    uint32_t e = ev->events;
+
+    if (w->events == 0)
+        return; /* unwatched earlier in this round */
+    if (!w->curl)
+        w->ready(w->arg);
+    else
+        act(ev->data.fd, (e & EPOLLIN ? CURL_CSELECT_IN : 0) |
+                             (e & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
+                             (e & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0));
+}
+
+void loop_run(void (*after)(void))
+{
+    struct epoll_event events[EVENTS_MAX];
+
+    while (!loop.stopping) {
+        int n = epoll_wait(loop.epoll, events, EVENTS_MAX, wait_ms());
+
+        for (int i = 0; i < n; i++)
+            dispatch(&events[i]);
+        fire_timers();
+        finish_transfers();
+        after();
+    }
+}
+
+void loop_stop(void)
+{
+    loop.stopping = true;
+}
