@@ -4,6 +4,7 @@
 # make test-valgrind the same under valgrind
 # make check         format, layers, unit tests under sanitizers and valgrind
 # make install       into $(DESTDIR)$(PREFIX)
+# make readme        write the settings table into README.md
 # make clean         remove what make made
 #
 # SAN=address,undefined builds with sanitizers into build-address,undefined/.
@@ -88,6 +89,11 @@ format format-check:
 	clang-format $(if $(findstring check,$@),--dry-run -Werror,-i) \
 	    $$(find common fcgi tests -name '*.[ch]' -not -path '*/node_modules/*')
 
+readme: $(B)/traces.fcgi
+	$(B)/traces.fcgi --settings-markdown > $(B)/settings.md
+	sed -i -e '/<!-- settings -->/,/<!-- \/settings -->/{//!d}' \
+	    -e '/<!-- settings -->/r $(B)/settings.md' README.md
+
 install: all
 	$(INSTALL) -d $(addprefix $(DESTDIR)$(PREFIX)/,lib/lesson-tracer/scripts share/lesson-tracer/html \
 	    share/lesson-tracer/sql/migrations share/lesson-tracer/sql/views share/lesson-tracer/nginx/snippets)
@@ -104,5 +110,5 @@ install: all
 clean:
 	rm -rf build build-*
 
-.PHONY: all run test test-valgrind check layers format format-check install clean
+.PHONY: all run readme test test-valgrind check layers format format-check install clean
 -include $(shell find build* -name '*.d' 2>/dev/null)

@@ -133,13 +133,17 @@ static int64_t step_ms(CURL *easy, CURLINFO from, CURLINFO to)
 static void read_timing(struct call *c)
 {
     curl_off_t tls = 0;
+    long connections = 0;
 
+    c->timing.ttfb = step_ms(c->easy, CURLINFO_NONE, CURLINFO_STARTTRANSFER_TIME_T);
+    curl_easy_getinfo(c->easy, CURLINFO_NUM_CONNECTS, &connections);
+    if (connections == 0 && c->timing.ttfb != LLM_UNKNOWN)
+        return; /* over a connection that was there */
     curl_easy_getinfo(c->easy, CURLINFO_APPCONNECT_TIME_T, &tls);
     c->timing.dns = step_ms(c->easy, CURLINFO_NONE, CURLINFO_NAMELOOKUP_TIME_T);
     c->timing.connect = step_ms(c->easy, CURLINFO_NAMELOOKUP_TIME_T, CURLINFO_CONNECT_TIME_T);
     c->timing.tls = tls > 0 ? step_ms(c->easy, CURLINFO_CONNECT_TIME_T, CURLINFO_APPCONNECT_TIME_T)
                             : LLM_UNKNOWN;
-    c->timing.ttfb = step_ms(c->easy, CURLINFO_NONE, CURLINFO_STARTTRANSFER_TIME_T);
 }
 
 /* A failure of the transfer itself, before or while the answer came. */
