@@ -1,0 +1,159 @@
+// Every request the pages make goes through here.
+//
+// An answer is {status, data, etag}; data is null after a 304. Anything else throws an ApiError.
+// Nothing here draws, retries or remembers: resource.js polls, notices.js reports.
+
+import { serverSays } from './clock.js';
+
+const ANSWER_TIMEOUT_MS = 20_000;
+const DELETE_ALL_TIMEOUT_MS = 300_000;
+
+// What went wrong, in words fit for a reader. `status` is 0 when no answer came.
+export class ApiError extends Error {
+  constructor({
+    status = 0,
+    title,
+    detail = '',
+    code = '',
+    requestId = null,
+    retryAfterMs = null,
+  }) {
+    super(detail || title);
+    Object.assign(this, { name: 'ApiError', status, title, detail, code, requestId, retryAfterMs });
+  }
+
+  // The service (or the way to it) is at fault, not the request: worth a banner and a retry.
+  get outage() {
+    return this.status === 0 || this.status >= 500 || [401, 403, 429].includes(this.status);
+  }
+
+  // "outline: at most 20000 characters" names the member it is about.
+  get member() {
+    return /^([A-Za-z_]+): /.exec(this.detail)?.[1] ?? null;
+  }
+
+  // The detail without the member's name in front.
+  get reason() {
+    return (this.detail || this.title).replace(/^[A-Za-z_]+: /, '');
+  }
+}
+
+const TITLES = {
+  401: 'You are not signed in',
+  403: 'This is not allowed',
+  429: 'Too many requests',
+  502: 'The service does not answer',
+  503: 'The service is not ready',
+  504: 'The service took too long',
+};
+
+const lessonPath = (id) => `/api/lessons/${encodeURIComponent(id)}`;
+
+export const path = {
+  lessons: (query) => `/api/lessons${queryString(query)}`,
+  lesson: lessonPath,
+  traces: (query) => `/api/traces${queryString(query)}`,
+  trace: (id) => `/api/traces/${encodeURIComponent(id)}`,
+  providers: () => '/api/providers',
+};
+
+export const get = (url, options) => send('GET', url, options);
+
+export const createLesson = (body, idempotencyKey) =>
+  send('POST', '/api/lessons', { body, headers: { 'Idempotency-Key': idempotencyKey } });
+
+export const regenerateLesson = (id, body) =>
+  send('POST', `${lessonPath(id)}/regenerate`, { body });
+
+export const deleteLesson = (id) => send('DELETE', lessonPath(id));
+
+export const deleteTrace = (id) => send('DELETE', path.trace(id));
+
+export const deleteAllTraces = () =>
+  send('DELETE', '/api/traces?deleteAll=true', { timeoutMs: DELETE_ALL_TIMEOUT_MS });
+
+// How many traces match; counting is exact, so it is asked for only where the number matters.
+export async function countTraces(query = {}) {
+  const { data } = await get(path.traces({ ...query, view: 'summary', limit: 1, count: 'exact' }));
+  return data.total;
+}
+
+// {a: 1, b: ''} → "?a=1": empty and missing values are left out.
+export function queryString(query = {}) {
+  const set = Object.entries(query).filter(
+    ([, value]) => value !== null && value !== undefined && value !== '',
+  );
+  return set.length === 0 ? '' : `?${new URLSearchParams(set)}`;
+}
+
+async function send(
+  method,
+  url,
+  { body, headers = {}, etag = null, signal = null, timeoutMs = ANSWER_TIMEOUT_MS } = {},
+) {
+  const deadline = AbortSignal.timeout(timeoutMs);
+  let answer, text;
+
+  try {
+    answer = await fetch(url, {
+      method,
+      cache: 'no-store',
+      credentials: 'same-origin',
+      redirect: 'error',
+      signal: signal ? AbortSignal.any([signal, deadline]) : deadline,
+      headers: {
+        Accept: 'application/json',
+        ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
+        ...(etag === null ? {} : { 'If-None-Match': etag }),
+        ...headers,
+      },
+      body: body === undefined ? undefined : JSON.stringify(body),
+    });
+    text = await answer.text();
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new ApiError(
+      deadline.aborted
+        ? { title: 'No answer in time', detail: `waited ${timeoutMs / 1000} s` }
+        : {
+            title: 'The server cannot be reached',
+            detail: navigator.onLine ? '' : 'this computer is offline',
+          },
+    );
+  }
+
+  serverSays(answer.headers.get('Date'));
+  if (answer.status === 304) return { status: 304, data: null, etag };
+  const data = parse(text);
+  if (!answer.ok) throw problem(answer, data);
+  if (data === null) {
+    throw new ApiError({
+      status: 502,
+      title: 'The answer is not JSON',
+      requestId: answer.headers.get('X-Request-Id'),
+    });
+  }
+  return { status: answer.status, data, etag: answer.headers.get('ETag') };
+}
+
+function parse(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+// An RFC 9457 problem, or whatever a proxy in between made of it.
+function problem(answer, data) {
+  const seconds = Number.parseInt(answer.headers.get('Retry-After') ?? '', 10);
+
+  return new ApiError({
+    status: answer.status,
+    title: TITLES[answer.status] ?? data?.title ?? `The server answered ${answer.status}`,
+    detail: data?.detail ?? data?.error ?? '',
+    code: data?.code ?? '',
+    requestId: data?.request_id ?? answer.headers.get('X-Request-Id'),
+    retryAfterMs: Number.isFinite(seconds) ? seconds * 1000 : null,
+  });
+}

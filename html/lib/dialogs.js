@@ -1,0 +1,142 @@
+// Dialogs: the frame, the one that asks before something is lost, and what it says of lessons
+// and traces. A view shows a dialog by drawing it, and ends it by no longer drawing it.
+
+import { deleteLesson, deleteTrace } from './api.js';
+import { firstLine, plural } from './format.js';
+import { Button, Refusal } from './parts.js';
+import { html, useEffect, useId, useRef, useState } from './preact.js';
+
+// Modal while it is drawn. Escape or a click beside it calls onClose; focus goes back where it was.
+export function Dialog({ title, onClose, children }) {
+  const element = useRef(null);
+  const id = useId();
+
+  useEffect(() => {
+    const before = document.activeElement;
+    element.current.showModal();
+    return () => before?.isConnected && before.focus();
+  }, []);
+
+  const onCancel = (event) => {
+    event.preventDefault();
+    onClose();
+  };
+  const onClick = (event) => event.target === element.current && onClose();
+
+  return html`
+    <dialog ref=${element} aria-labelledby=${id} onCancel=${onCancel} onClick=${onClick}>
+      <div class="dialog-body">
+        <h2 id=${id}>${title}</h2>
+        ${children}
+      </div>
+    </dialog>`;
+}
+
+// A dialog whose form does something that may fail: `act` (async) is called once at a time; when it
+// fails the dialog stays and says why.
+export function ActionDialog({ title, action, look, icon, act, onClose, allowed = true, children }) {
+  const [busy, setBusy] = useState(false);
+  const [error, setError] = useState(null);
+
+  const submit = async (event) => {
+    event.preventDefault();
+    if (busy || !allowed) return;
+    setBusy(true);
+    setError(null);
+    try {
+      await act();
+    } catch (failure) {
+      setError(failure);
+      setBusy(false);
+    }
+  };
+
+  return html`
+    <${Dialog} title=${title} onClose=${() => !busy && onClose()}>
+      <form class="dialog-form" onSubmit=${submit}>
+        ${children}
+        ${error && html`<${Refusal} error=${error} />`}
+        <div class="actions">
+          <${Button} disabled=${busy} onClick=${onClose}>Cancel<//>
+          <${Button} type="submit" look=${look} icon=${icon} busy=${busy} disabled=${busy || !allowed}>
+            ${action}
+          <//>
+        </div>
+      </form>
+    <//>`;
+}
+
+// Asks before something is lost. With `word` the action stays locked until that is typed; `ready`
+// false locks it too.
+export function ConfirmDialog({ word = null, ready = true, children, ...rest }) {
+  const [typed, setTyped] = useState('');
+  const input = useRef(null);
+  const id = useId();
+  const allowed = ready && (word === null || typed.trim() === word);
+
+  useEffect(() => {
+    if (ready) input.current?.focus();
+  }, [ready]);
+
+  return html`
+    <${ActionDialog} look="danger" icon="trash" allowed=${allowed} ...${rest}>
+      ${children}
+      ${word !== null && html`
+        <div class="field">
+          <label for=${id}>Type <code>${word}</code> to confirm</label>
+          <input id=${id} ref=${input} type="text" autocomplete="off" autocapitalize="off"
+                 spellcheck="false" disabled=${!ready} value=${typed}
+                 onInput=${(event) => setTyped(event.currentTarget.value)} />
+        </div>`}
+    <//>`;
+}
+
+// onDeleted gets what to say: somebody else may have been faster.
+export function DeleteLessonDialog({ lesson, onDeleted, onClose }) {
+  const act = async () => {
+    const gone = await goneAlready(() => deleteLesson(lesson.id));
+    onDeleted(gone ? 'The lesson was already gone' : 'Lesson deleted, its traces with it');
+  };
+
+  return html`
+    <${ConfirmDialog} title="Delete this lesson?" action="Delete lesson" act=${act} onClose=${onClose}>
+      <p class="dialog-subject">${lesson.title}</p>
+      <p>
+        ${tracesText(lesson.trace_ids?.length)} with it.
+        ${lesson.status === 'generating' && ' Its generation is cancelled.'} This cannot be undone.
+      </p>
+    <//>`;
+}
+
+// A row of the list does not know how many there are.
+function tracesText(n) {
+  if (n === undefined) return 'Its traces go';
+  return n === 1 ? 'Its trace goes' : `Its ${plural(n, 'trace')} go`;
+}
+
+export function DeleteTraceDialog({ trace, onDeleted, onClose }) {
+  const running = trace.status === 'started';
+  const act = async () => {
+    const gone = await goneAlready(() => deleteTrace(trace.id));
+    onDeleted(gone ? 'The trace was already gone' : 'Trace deleted');
+  };
+
+  return html`
+    <${ConfirmDialog} title="Delete this trace?" action="Delete trace" act=${act} onClose=${onClose}>
+      <p class="dialog-subject">${firstLine(trace.outline_preview) || trace.id}</p>
+      <p>
+        ${running ? 'It is still running: the lesson goes on, this record of it goes.' : 'Its lesson stays.'}
+        ${' '}This cannot be undone.
+      </p>
+    <//>`;
+}
+
+async function goneAlready(remove) {
+  try {
+    await remove();
+    return false;
+  } catch (error) {
+    if (error.status === 404) return true;
+    throw error;
+  }
+}

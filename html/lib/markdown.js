@@ -1,0 +1,96 @@
+// Markdown written by a model, as HTML that cannot run anything or call home.
+//
+// Three walls: markdown-it turns HTML in the text into text; DOMPurify lets through only the tags
+// and attributes named here; the page's CSP and Trusted Types refuse what the first two might miss.
+
+import MarkdownIt from '../vendor/markdown-it.js';
+import DOMPurify from '../vendor/purify.js';
+import { html, useLayoutEffect, useRef } from './preact.js';
+
+const CLEAN = {
+  ALLOWED_TAGS: [
+    'a',
+    'blockquote',
+    'br',
+    'code',
+    'em',
+    'h1',
+    'h2',
+    'h3',
+    'h4',
+    'h5',
+    'h6',
+    'hr',
+    'img',
+    'li',
+    'ol',
+    'p',
+    'pre',
+    's',
+    'strong',
+    'table',
+    'tbody',
+    'td',
+    'th',
+    'thead',
+    'tr',
+    'ul',
+  ],
+  ALLOWED_ATTR: ['alt', 'class', 'href', 'rel', 'src', 'start', 'target', 'title'],
+  ALLOWED_URI_REGEXP: /^(?:https?|mailto):/i,
+  ALLOW_DATA_ATTR: false,
+  ALLOW_ARIA_ATTR: false,
+  RETURN_TRUSTED_TYPE: true,
+};
+
+const markdown = new MarkdownIt({ html: false, linkify: true });
+
+// Alignment of table cells: a class, for style attributes are forbidden.
+const drawCell = (tokens, i, options, env, self) => {
+  const align = /text-align:(left|right|center)/.exec(tokens[i].attrGet('style') ?? '')?.[1];
+
+  tokens[i].attrs = align ? [['class', `align-${align}`]] : null;
+  return self.renderToken(tokens, i, options);
+};
+markdown.renderer.rules.th_open = drawCell;
+markdown.renderer.rules.td_open = drawCell;
+
+// A remote picture would tell its host who reads what: it becomes a link. Inline data stays.
+const drawImage = markdown.renderer.rules.image;
+markdown.renderer.rules.image = (tokens, i, options, env, self) => {
+  const source = tokens[i].attrGet('src') ?? '';
+
+  if (source.startsWith('data:')) return drawImage(tokens, i, options, env, self);
+  const { escapeHtml } = markdown.utils;
+  const text = self.renderInlineAsText(tokens[i].children ?? [], options, env) || source;
+  return `<a class="picture" href="${escapeHtml(source)}">${escapeHtml(text)}</a>`;
+};
+
+DOMPurify.addHook('afterSanitizeAttributes', (element) => {
+  if (element.tagName !== 'A') return;
+  element.setAttribute('rel', 'noopener noreferrer');
+  element.setAttribute('target', '_blank');
+});
+
+// `below` is the heading level the text stands under: its own headings start one deeper.
+// `title`, if the text opens with a heading that says just that, is not said twice.
+export function renderMarkdown(text, { below = 0, title = null } = {}) {
+  const env = {};
+  const tokens = markdown.parse(text, env);
+
+  if (title !== null && tokens[0]?.tag === 'h1' && tokens[1]?.content.trim() === title.trim())
+    tokens.splice(0, 3);
+  for (const token of tokens) {
+    if (/^heading_/.test(token.type)) token.tag = `h${Math.min(6, Number(token.tag[1]) + below)}`;
+  }
+  return DOMPurify.sanitize(markdown.renderer.render(tokens, markdown.options, env), CLEAN);
+}
+
+export function Markdown({ text, below, title }) {
+  const element = useRef(null);
+
+  useLayoutEffect(() => {
+    element.current.innerHTML = renderMarkdown(text, { below, title });
+  }, [text, below, title]);
+  return html`<div class="prose" ref=${element}></div>`;
+}

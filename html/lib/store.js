@@ -1,0 +1,28 @@
+// What the browser remembers for us. A full or forbidden storage costs the memory, never the page.
+
+function remember(storage, key, value) {
+  try {
+    if (value === null) storage.removeItem(key);
+    else storage.setItem(key, JSON.stringify(value));
+  } catch {
+    // private mode or quota
+  }
+}
+
+function recall(storage, key, otherwise) {
+  try {
+    return JSON.parse(storage.getItem(key)) ?? otherwise;
+  } catch {
+    return otherwise;
+  }
+}
+
+const name = (key) => `lesson-tracer.${key}`;
+
+// For good, in this browser.
+export const keep = (key, value) => remember(localStorage, name(key), value);
+export const kept = (key, otherwise) => recall(localStorage, name(key), otherwise);
+
+// For this tab, until it is closed.
+export const hold = (key, value) => remember(sessionStorage, name(key), value);
+export const held = (key, otherwise) => recall(sessionStorage, name(key), otherwise);
