@@ -53,7 +53,7 @@ $(B)/traces.fcgi:      $(call objs,$(RESPONDER) $(wildcard fcgi/traces/*.c))
 $(B)/lessons.fcgi:     $(call objs,$(RESPONDER) $(wildcard fcgi/lessons/*.c))
 $(B)/sample.fcgi:      $(call objs,$(RESPONDER) $(wildcard fcgi/sample/*.c))
 $(B)/lesson-generator: $(call objs,$(COMMON) $(GENERATOR) fcgi/lessons/generator/main.c)
-$(B)/unit:             $(call objs,$(RESPONDER) $(GENERATOR) $(SAMPLE) $(UNIT))
+$(B)/unit:             $(call objs,$(RESPONDER) fcgi/lessons/request.c $(GENERATOR) $(SAMPLE) $(UNIT))
 $(B)/unit:             LDLIBS += $(shell pkg-config --libs check)
 
 $(PROGRAMS) $(B)/unit:

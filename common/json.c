@@ -183,7 +183,7 @@ struct json_object *json_at(struct json_object *tree, ...)
     va_start(ap, tree);
     while (tree != NULL && (key = va_arg(ap, const char *)) != NULL) {
         if (json_object_is_type(tree, json_type_array))
-            tree = json_item(tree, strtoul(key, NULL, 10));
+            tree = isdigit((unsigned char)*key) ? json_item(tree, strtoul(key, NULL, 10)) : NULL;
         else if (!json_object_is_type(tree, json_type_object) ||
                  !json_object_object_get_ex(tree, key, &tree))
             tree = NULL;
@@ -351,6 +351,7 @@ void json_write_string(struct buf *b, const char *s, size_t len)
 {
     static const char escapes[128] = {['"'] = '"',  ['\\'] = '\\', ['\b'] = 'b', ['\f'] = 'f',
                                       ['\n'] = 'n', ['\r'] = 'r',  ['\t'] = 't'};
+    static const char hex[] = "0123456789abcdef";
     size_t kept = 0;
 
     buf_add(b, "\"", 1);
@@ -362,9 +363,9 @@ void json_write_string(struct buf *b, const char *s, size_t len)
         buf_add(b, s + kept, i - kept);
         kept = i + 1;
         if (escapes[c])
-            buf_printf(b, "\\%c", escapes[c]);
+            buf_add(b, (const char[]){'\\', escapes[c]}, 2);
         else
-            buf_printf(b, "\\u%04x", c);
+            buf_add(b, (const char[]){'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]}, 6);
     }
     buf_add(b, s + kept, len - kept);
     buf_add(b, "\"", 1);

@@ -15,6 +15,8 @@
  */
 enum { LINE_MAX_BYTES = 1 << 17, TEXT_MAX_BYTES = 1024 };
 
+#define REPLACEMENT "\xEF\xBF\xBD" /* U+FFFD */
+
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
 
 static struct {
@@ -52,22 +54,46 @@ static void put(struct buf *line, struct json_out *out, const char *key, const c
         json_write_string(line, text, len);
 }
 
+/* U+0080 to U+009F, which JSON does not escape, and some terminals obey. */
+static bool is_c1(const char *s, size_t len)
+{
+    return len > 1 && (unsigned char)s[0] == 0xC2 && (unsigned char)s[1] < 0xA0;
+}
+
 /* The text as it may be logged: valid, without secrets, not too long. */
 static const char *clean(struct arena *a, const char *text)
 {
-    size_t len = strlen(text);
-    struct buf *b = buf_create(a, 4 * TEXT_MAX_BYTES);
+    size_t len = strlen(text), kept = 0;
+    struct buf *b = buf_create(a, 4 * TEXT_MAX_BYTES), *safe = buf_create(a, 8 * TEXT_MAX_BYTES);
 
     text = redact(a, text, len, &len); /* before it is cut: half a secret would not be seen */
     utf8_store(b, text, len > TEXT_MAX_BYTES ? TEXT_MAX_BYTES : len);
-    return buf_text(b);
+    for (size_t i = 0; i < b->len; i++)
+        if (is_c1(b->data + i, b->len - i)) {
+            buf_add(safe, b->data + kept, i - kept);
+            buf_puts(safe, REPLACEMENT);
+            kept = i + 2;
+        }
+    buf_add(safe, buf_text(b) + kept, b->len - kept);
+    return buf_text(safe);
+}
+
+static void put_number(struct buf *line, struct json_out *out, const char *key, long long number)
+{
+    if (logger.json)
+        json_put_int(out, key, number);
+    else
+        buf_printf(line, " %s=%lld", key, number);
 }
 
 static void put_fields(struct arena *a, struct buf *line, struct json_out *out,
                        const struct log_field fields[])
 {
     for (const struct log_field *f = fields; f->key != NULL; f++)
-        put(line, out, f->key, f->text ? clean(a, f->text) : arena_printf(a, "%lld", f->number));
+        if (f->text != NULL)
+            put(line, out, f->key, clean(a, f->text));
+        else
+            put_number(line, out, f->key, f->number);
 }
 
 void log_write(enum log_level level, const char *id, const char *event,
@@ -93,7 +119,7 @@ void log_write(enum log_level level, const char *id, const char *event,
     put(&line, &out, "level", level_names[level]);
     put(&line, &out, "id", id && *id ? clean(a, id) : "-");
     put(&line, &out, "program", logger.program);
-    put(&line, &out, "pid", arena_printf(a, "%ld", (long)getpid()));
+    put_number(&line, &out, "pid", getpid());
     put(&line, &out, "event", event);
     put_fields(a, &line, &out, fields);
     if (logger.json)

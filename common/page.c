@@ -62,6 +62,11 @@ static bool decode(const char *s, char out[PLAIN_MAX])
 }
 
 /* "1 hash created_at id": the form's version first. */
+static const char *make(struct arena *a, uint32_t scope, const char *created_at, const char *id)
+{
+    return encode(a, arena_printf(a, "1 %08x %s %s", scope, created_at, id));
+}
+
 bool page_begin(struct arena *a, const struct page_request *r, struct page_position *at,
                 struct err *e)
 {
@@ -73,7 +78,8 @@ bool page_begin(struct arena *a, const struct page_request *r, struct page_posit
         return true;
     if (!decode(r->cursor, plain) ||
         sscanf(plain, "1 %8x %63s %36s", &scope, created_at, id) != 3 || !uuid_valid(id) ||
-        strspn(created_at, "0123456789-T:.+Z") != strlen(created_at))
+        strspn(created_at, "0123456789-T:.+Z") != strlen(created_at) ||
+        strcmp(make(a, scope, created_at, id), r->cursor) != 0)
         return err_set(e, ERR_INPUT, "cursor: not one that this list gave");
     if (scope != hash(r->scope))
         return err_set(e, ERR_INPUT, "cursor: belongs to another filter or sort");
@@ -90,7 +96,6 @@ void page_end(struct arena *a, const struct page_request *r, struct db_rows *row
     if (count <= r->limit)
         return;
     page->count = (int)r->limit;
-    page->next_cursor = encode(a, arena_printf(a, "1 %08x %s %s", hash(r->scope),
-                                               db_value(rows, page->count - 1, 1),
-                                               db_value(rows, page->count - 1, 2)));
+    page->next_cursor = make(a, hash(r->scope), db_value(rows, page->count - 1, 1),
+                             db_value(rows, page->count - 1, 2));
 }

@@ -50,8 +50,6 @@ static void create(struct http_req *req)
         http_fail(req, &e);
         return;
     }
-    r.outline = clean(req->arena, r.outline);
-    r.title = clean(req->arena, r.title);
     r.options = clean(req->arena, r.options);
     doc = lesson_create(api_db(req), req->arena, api_identity(req), &r, api_deadline_ms(), &id, &e);
     if (doc == NULL) {

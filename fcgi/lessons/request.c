@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "common/redact.h"
 #include "common/utf8.h"
 
 enum { MODEL_MAX = 200 };
@@ -93,9 +94,9 @@ static bool read_outline(struct arena *a, struct json_object *body, struct lesso
         len--;
     if (utf8_count(from, len) > REQUEST_OUTLINE_MAX)
         return err_set(e, ERR_INPUT, "outline: at most %d characters", REQUEST_OUTLINE_MAX);
-    r->outline = arena_memdup(a, from, len);
-    title = utf8_prefix(from, len, REQUEST_TITLE_MAX);
-    r->title = arena_printf(a, "%.*s%s", (int)title, from, title < len ? "…" : "");
+    r->outline = redact(a, arena_memdup(a, from, len), len, &len);
+    title = utf8_prefix(r->outline, len, REQUEST_TITLE_MAX); /* half a secret would not be seen */
+    r->title = arena_printf(a, "%.*s%s", (int)title, r->outline, title < len ? "…" : "");
     return true;
 }
 

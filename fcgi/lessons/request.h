@@ -7,7 +7,10 @@
 
 enum { REQUEST_OUTLINE_MAX = 20000, REQUEST_TITLE_MAX = 50, REQUEST_KEY_MAX = 255 };
 
-/* False and ERR_INPUT naming the member. The strings belong to the arena. */
+/*
+ * False and ERR_INPUT naming the member. The strings belong to the arena; outline and title are
+ * without secrets.
+ */
 bool request_read(struct arena *a, struct json_object *body, struct lesson_request *r,
                   struct err *e);
 

@@ -4,7 +4,32 @@
 
 #include <check.h>
 
-#define SUITES(X) X(arena) X(buf) X(config) X(json) X(redact) X(utf8) X(llm) X(sample)
+/* clang-format off */
+#define SUITES(X) \
+    X(arena) \
+    X(breaker) \
+    X(buf) \
+    X(call) \
+    X(config) \
+    X(decisions) \
+    X(http) \
+    X(json) \
+    X(llm) \
+    X(log) \
+    X(loop) \
+    X(markdown) \
+    X(page) \
+    X(prices) \
+    X(prompt) \
+    X(providers) \
+    X(redact) \
+    X(request) \
+    X(retry) \
+    X(sample) \
+    X(store) \
+    X(utf8) \
+    X(uuid)
+/* clang-format on */
 
 #define SUITE_DECLARE(name) Suite *suite_##name(void);
 SUITES(SUITE_DECLARE)

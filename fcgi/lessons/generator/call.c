@@ -15,7 +15,7 @@
 
 #define USER_AGENT "lesson-tracer/0.1"
 
-enum { RECEIVE_BUFFER = 4096, HEADER_TEXT_MAX = 200 };
+enum { RECEIVE_BUFFER = 4096, HEADER_TEXT_MAX = 200, RETRY_AFTER_LONGEST_MS = 86400000 };
 
 /* ---- making ---- */
 
@@ -103,20 +103,20 @@ static const char *header(struct call *c, const char *name)
     return arena_strdup(c->arena, h->value);
 }
 
-/* RFC 9110, 10.2.3: seconds or a date; retry-after-ms is OpenAI's. */
+/* RFC 9110, 10.2.3: seconds or a date; retry-after-ms is OpenAI's. A longer time is a mistake. */
 static int64_t read_retry_after(struct call *c)
 {
     const char *ms = header(c, "retry-after-ms"), *s = header(c, "retry-after");
+    double wait = LLM_UNKNOWN;
     time_t at;
 
     if (ms != NULL && isdigit((unsigned char)*ms))
-        return strtol(ms, NULL, 10);
-    if (s == NULL)
-        return LLM_UNKNOWN;
-    if (isdigit((unsigned char)*s))
-        return (int64_t)(strtod(s, NULL) * 1000);
-    at = curl_getdate(s, NULL);
-    return at < 0 ? LLM_UNKNOWN : at > time(NULL) ? (int64_t)(at - time(NULL)) * 1000 : 0;
+        wait = strtod(ms, NULL);
+    else if (s != NULL && isdigit((unsigned char)*s))
+        wait = strtod(s, NULL) * 1000;
+    else if (s != NULL && (at = curl_getdate(s, NULL)) >= 0)
+        wait = at > time(NULL) ? (double)(at - time(NULL)) * 1000 : 0;
+    return wait <= RETRY_AFTER_LONGEST_MS ? (int64_t)wait : LLM_UNKNOWN;
 }
 
 /* curl's times run from the start; a step that did not happen is 0, or that of the one before. */
@@ -171,18 +171,6 @@ static void fail_transfer(struct call *c, CURLcode rc)
     }
 }
 
-/* The body as text that json-c may read: ill-formed bytes replaced. */
-static struct json_object *parse_body(struct call *c)
-{
-    struct buf *text = buf_create(c->arena, 4 * (size_t)CALL_ANSWER_MAX);
-    struct err e;
-
-    if (utf8_valid(buf_text(&c->body), c->body.len))
-        return json_parse(c->arena, buf_text(&c->body), c->body.len, &e);
-    utf8_store(text, buf_text(&c->body), c->body.len);
-    return json_parse(c->arena, buf_text(text), text->len, &e);
-}
-
 static void translate(struct call *c)
 {
     struct llm_response response = {
@@ -191,10 +179,12 @@ static void translate(struct call *c)
         .body_len = c->body.len,
     };
     char *type = NULL;
+    struct err e;
 
     curl_easy_getinfo(c->easy, CURLINFO_CONTENT_TYPE, &type);
     response.content_type = type ? arena_strdup(c->arena, type) : "";
-    response.tree = c->body.len ? parse_body(c) : NULL;
+    /* Ill-formed bytes go through: they are replaced, and counted, where the text is stored. */
+    response.tree = json_parse(c->arena, response.body, response.body_len, &e);
     c->endpoint->provider->parse(c->arena, &response, &c->answer);
 }
 

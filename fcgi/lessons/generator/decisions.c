@@ -28,7 +28,8 @@ struct decisions *decisions_create(struct arena *a, const char *so_far)
 void decisions_add(struct decisions *d, const char *action, const char *provider,
                    const char *reason, int64_t wait_ms)
 {
-    struct json_out o = {d->json, d->json->len > 1};
+    size_t before = d->json->len;
+    struct json_out o = {d->json, before > 1};
     struct timespec t;
     struct tm tm;
     char at[40];
@@ -47,6 +48,10 @@ void decisions_add(struct decisions *d, const char *action, const char *provider
     else
         json_put_int(&o, "wait_ms", wait_ms);
     json_end(&o, '}');
+    if (d->json->full) { /* half a decision would spoil the trace */
+        d->json->len = before;
+        d->json->data[before] = '\0';
+    }
 }
 
 const char *decisions_json(const struct decisions *d, struct arena *a)

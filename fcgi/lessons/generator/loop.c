@@ -308,6 +308,8 @@ void loop_finish(void)
     close(loop.epoll);
     free(loop.watches);
     free(loop.heap);
+    memset(&loop, 0, sizeof loop);
+    loop.epoll = loop.signals = -1;
 }
 
 static void dispatch(const struct epoll_event *ev)

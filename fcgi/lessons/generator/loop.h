@@ -22,7 +22,7 @@ struct loop_timer {
 };
 
 void loop_init(void);
-void loop_finish(void);
+void loop_finish(void); /* after it, loop_init() may begin anew */
 
 /* Until loop_stop(). after() runs at the end of each round, before the next wait. */
 void loop_run(void (*after)(void));

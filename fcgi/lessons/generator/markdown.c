@@ -6,18 +6,45 @@
 
 #include "common/utf8.h"
 
-enum { TITLE_MAX_CHARACTERS = 200, ITEMS_MAX = 20 };
+enum { TITLE_MAX_CHARACTERS = 200, ITEMS_MAX = 20, CODE_INDENT = 4, FENCE_MIN = 3 };
 
 struct line {
     const char *text; /* without leading spaces */
     size_t len;       /* without trailing spaces */
+    size_t indent;    /* columns */
     bool fenced;      /* in a code block, or its fence */
 };
 
 struct lines {
     const char *next;
-    bool in_fence;
+    size_t fence;    /* how long the open one is; 0: none is open */
+    char fence_char; /* ` or ~ */
 };
+
+/*
+ * CommonMark, 4.5: a fence is closed by one of its kind, at least as long, with nothing behind it;
+ * what stands behind an opening one of backticks has none.
+ */
+static bool is_fence(struct lines *l, const struct line *line)
+{
+    char c = line->len > 0 ? line->text[0] : '\0';
+    size_t n = 0;
+
+    while (n < line->len && line->text[n] == c)
+        n++;
+    if ((c != '`' && c != '~') || n < FENCE_MIN)
+        return false;
+    if (l->fence > 0) {
+        if (c == l->fence_char && n >= l->fence && n == line->len)
+            l->fence = 0;
+    } else if (c == '~' || memchr(line->text + n, '`', line->len - n) == NULL) {
+        l->fence = n;
+        l->fence_char = c;
+    } else {
+        return false;
+    }
+    return true;
+}
 
 static bool next_line(struct lines *l, struct line *line)
 {
@@ -26,21 +53,18 @@ static bool next_line(struct lines *l, struct line *line)
     if (*l->next == '\0')
         return false;
     len = strcspn(l->next, "\n");
-    line->text = l->next;
-    line->len = len;
+    *line = (struct line){.text = l->next, .len = len};
     l->next += len + (l->next[len] == '\n');
     while (line->len > 0 && isspace((unsigned char)*line->text)) {
+        line->indent += *line->text == '\t' ? CODE_INDENT : 1;
         line->text++;
         line->len--;
     }
     while (line->len > 0 && isspace((unsigned char)line->text[line->len - 1]))
         line->len--;
-    line->fenced = l->in_fence;
-    if (line->len >= 3 &&
-        (memcmp(line->text, "```", 3) == 0 || memcmp(line->text, "~~~", 3) == 0)) {
-        l->in_fence = !l->in_fence;
+    line->fenced = l->fence > 0;
+    if (is_fence(l, line))
         line->fenced = true;
-    }
     return true;
 }
 
@@ -51,8 +75,8 @@ static int heading(const struct line *line, const char **text, size_t *len)
 
     while (level < line->len && line->text[level] == '#')
         level++;
-    if (line->fenced || level == 0 || level > 6 || level == line->len ||
-        (line->text[level] != ' ' && line->text[level] != '\t'))
+    if (line->fenced || line->indent >= CODE_INDENT || level == 0 || level > 6 ||
+        level == line->len || (line->text[level] != ' ' && line->text[level] != '\t'))
         return 0;
     *text = line->text + level;
     while (end > level && line->text[end - 1] == '#')
@@ -71,7 +95,7 @@ static int heading(const struct line *line, const char **text, size_t *len)
 
 const char *markdown_title(struct arena *a, const char *text)
 {
-    struct lines l = {text, false};
+    struct lines l = {.next = text};
     struct line line;
     const char *title;
     size_t len;
@@ -84,7 +108,7 @@ const char *markdown_title(struct arena *a, const char *text)
 
 static int count_headings(const char *text, int level)
 {
-    struct lines l = {text, false};
+    struct lines l = {.next = text};
     struct line line;
     const char *title;
     size_t len;
@@ -128,33 +152,45 @@ static size_t item(const struct line *line, const char **text)
             marker++;
     if (marker > 0 && isdigit((unsigned char)line->text[0]))
         marker = line->text[marker] == '.' || line->text[marker] == ')' ? marker + 1 : 0;
-    if (marker == 0 || marker >= line->len || line->text[marker] != ' ')
+    if (marker == 0 || marker >= line->len || !isblank((unsigned char)line->text[marker]))
         return 0;
-    *text = line->text + marker + 1;
-    return line->len - marker - 1;
+    while (isblank((unsigned char)line->text[marker])) /* the line ends with none */
+        marker++;
+    *text = line->text + marker;
+    return line->len - marker;
 }
 
-void markdown_put_list(struct json_out *o, const char *key, const char *text, const char *word)
+/* How many items there are; without a list before the next heading the search goes on there. */
+static int put_items(struct json_out *o, const char *text, const char *word, bool under_heading)
 {
-    struct lines l = {text, false};
+    struct lines l = {.next = text};
     struct line line;
     const char *part;
     size_t len;
     bool found = false;
     int n = 0;
 
-    json_begin(o, key, '[');
     while (n < ITEMS_MAX && next_line(&l, &line)) {
-        if (!found) {
-            found = !line.fenced && item(&line, &part) == 0 && contains(&line, word);
-            continue;
-        }
-        if ((len = item(&line, &part)) > 0) {
+        bool is_heading = heading(&line, &part, &len) > 0;
+
+        len = item(&line, &part);
+        if (n == 0 && (!found || is_heading)) {
+            found =
+                !line.fenced && len == 0 && (is_heading || !under_heading) && contains(&line, word);
+        } else if (len > 0) {
             json_put_bytes(o, NULL, part, len);
             n++;
-        } else if (line.len > 0 && (n > 0 || heading(&line, &part, &len) > 0)) {
-            break; /* the list is over, or there is none before the next heading */
+        } else if (n > 0 && line.len > 0) {
+            break; /* the list is over */
         }
     }
+    return n;
+}
+
+void markdown_put_list(struct json_out *o, const char *key, const char *text, const char *word)
+{
+    json_begin(o, key, '[');
+    if (put_items(o, text, word, true) == 0)
+        put_items(o, text, word, false);
     json_end(o, ']');
 }

@@ -1,4 +1,4 @@
-/* markdown: what a lesson's text tells about itself. Pure; ignores fenced code. */
+/* markdown: what a lesson's text tells about itself. Pure; ignores code. */
 #ifndef GENERATOR_MARKDOWN_H
 #define GENERATOR_MARKDOWN_H
 
@@ -10,7 +10,10 @@ const char *markdown_title(struct arena *a, const char *text);
 /* How many level-2 headings; if none, level-3 ones; if none, 1. */
 int markdown_sections(const char *text);
 
-/* The items of the first list behind a heading or line that holds the word, at most 20. */
+/*
+ * The items of the first list behind a heading that holds the word, or else behind a line that
+ * does, and before the next heading; at most 20.
+ */
 void markdown_put_list(struct json_out *o, const char *key, const char *text, const char *word);
 
 #endif

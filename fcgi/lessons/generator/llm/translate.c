@@ -280,17 +280,16 @@ static const char *page_text(struct arena *a, const char *html)
 /* What there is to say of a body that tells no error: "text/html: 502 Bad Gateway". */
 static const char *excerpt(struct arena *a, const struct llm_response *r)
 {
-    const char *text = "empty body";
     size_t type = strcspn(r->content_type, "; "), len = r->body_len;
+    const char *text = arena_memdup(a, len ? r->body : "", len);
 
-    if (len > 0) {
-        text = arena_memdup(a, r->body, len);
-        if (text[strspn(text, " \t\r\n")] == '<') {
-            text = page_text(a, text);
-            len = strlen(text);
-        }
-        text = clean(a, text, len, EXCERPT_BYTES);
+    if (strcasestr(r->content_type, "html") != NULL) {
+        text = page_text(a, text);
+        len = strlen(text);
     }
+    text = clean(a, text, len, EXCERPT_BYTES);
+    if (*text == '\0')
+        text = r->body_len ? "no text" : "empty body";
     if (type == 0)
         return arena_printf(a, "no content type: %s", text);
     return arena_printf(a, "%.*s: %s", (int)type, r->content_type, text);

@@ -1,0 +1,294 @@
+#include "common/page.h"
+
+#include <libpq-fe.h>
+#include <string.h>
+
+#include "tests/unit/suites.h"
+
+static struct arena *a;
+
+static void set_up(void)
+{
+    a = arena_create();
+}
+
+static void tear_down(void)
+{
+    arena_destroy(a);
+}
+
+static const struct row {
+    const char *created_at, *id;
+} newest_first[] = {
+    {"2026-11-23T18:15:43.123456+00:00", "f81d4fae-7dec-41d0-a765-00a0c91e6bf6"},
+    {"2026-11-23T18:15:43.12+00:00", "00000000-0000-4000-8000-000000000000"},
+    {"2026-11-23T18:15:43+00:00", "ffffffff-ffff-4fff-bfff-ffffffffffff"},
+    {"0001-01-01T00:00:00+00:00", "f81d4fae-7dec-41d0-a765-00a0c91e6bf7"},
+    {"294276-12-31T23:59:59.999999+00:00", "f81d4fae-7dec-41d0-a765-00a0c91e6bf8"},
+};
+
+enum { ROWS = sizeof newest_first / sizeof *newest_first };
+
+static void clear(void *result)
+{
+    PQclear(result);
+}
+
+/* What the list statement would give: (doc, created_at, id). */
+static struct db_rows *rows_of(const struct row *from, int count)
+{
+    PGresAttDesc columns[3] = {{.name = "doc"}, {.name = "created_at"}, {.name = "id"}};
+    PGresult *r = PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK);
+
+    arena_defer(a, clear, r);
+    PQsetResultAttrs(r, 3, columns);
+    for (int i = 0; i < count; i++) {
+        const char *values[3] = {"{}", from[i].created_at, from[i].id};
+
+        for (int col = 0; col < 3; col++)
+            PQsetvalue(r, i, col, arena_strdup(a, values[col]), (int)strlen(values[col]));
+    }
+    return (struct db_rows *)r;
+}
+
+/* The cursor behind the row. */
+static const char *cursor_of(const struct row *row, const char *scope)
+{
+    const struct row both[2] = {*row, *row};
+    struct page_request r = {.limit = 1, .scope = scope};
+    struct page page;
+
+    page_end(a, &r, rows_of(both, 2), &page);
+    return page.next_cursor;
+}
+
+static bool begins(const char *cursor, const char *scope, struct page_position *at, struct err *e)
+{
+    struct page_request r = {.limit = 1, .cursor = cursor, .scope = scope};
+
+    return page_begin(a, &r, at, e);
+}
+
+static void assert_refused(const char *cursor, const char *scope)
+{
+    struct page_position at;
+    struct err e = {0};
+
+    ck_assert_msg(!begins(cursor, scope, &at, &e), "taken: %s", cursor);
+    ck_assert_int_eq(e.kind, ERR_INPUT);
+    ck_assert_int_eq(strncmp(e.text, "cursor: ", 8), 0);
+    ck_assert_ptr_null(at.created_at);
+    ck_assert_ptr_null(at.id);
+}
+
+/* base64url of any text, as a forger would make it. */
+static const char *encode(const char *s)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    size_t len = strlen(s), bits = len * 8;
+    char *out = arena_alloc(a, bits / 6 + 2), *p = out;
+
+    for (size_t bit = 0; bit < bits; bit += 6) {
+        unsigned value = 0;
+
+        for (size_t i = bit; i < bit + 6; i++)
+            value = value << 1 | (i < bits && ((unsigned char)s[i / 8] >> (7 - i % 8)) % 2 == 1);
+        *p++ = digits[value];
+    }
+    return out;
+}
+
+START_TEST(begins_at_the_first_row_without_a_cursor)
+{
+    struct page_position at = {"x", "x"};
+    struct err e;
+
+    ck_assert(begins(NULL, "traces", &at, &e));
+    ck_assert_ptr_null(at.created_at);
+    ck_assert_ptr_null(at.id);
+}
+END_TEST
+
+START_TEST(a_cursor_leads_back_to_its_row)
+{
+    const struct row *row = &newest_first[_i];
+    struct page_position at;
+    struct err e;
+
+    ck_assert(begins(cursor_of(row, "traces&status=failed"), "traces&status=failed", &at, &e));
+    ck_assert_str_eq(at.created_at, row->created_at);
+    ck_assert_str_eq(at.id, row->id);
+}
+END_TEST
+
+START_TEST(a_cursor_needs_no_escaping_in_a_url)
+{
+    const char *cursor = cursor_of(&newest_first[_i], "lessons");
+
+    ck_assert_uint_gt(strlen(cursor), 0);
+    ck_assert_uint_eq(strspn(cursor, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                                     "0123456789-_"),
+                      strlen(cursor));
+}
+END_TEST
+
+/* How many rows came for how many asked for, and what the page is. */
+static const struct {
+    int came;
+    long limit;
+    int count;
+    bool more;
+} pages[] = {
+    {0, 1, 0, false}, {1, 1, 1, false}, {2, 1, 1, true},    {3, 2, 2, true},
+    {4, 4, 4, false}, {5, 4, 4, true},  {3, 200, 3, false},
+};
+
+START_TEST(a_row_more_than_asked_for_makes_a_next_page)
+{
+    struct page_request r = {.limit = pages[_i].limit, .scope = "traces"};
+    struct page_position at;
+    struct page page;
+    struct err e;
+
+    page_end(a, &r, rows_of(newest_first, pages[_i].came), &page);
+    ck_assert_int_eq(page.count, pages[_i].count);
+    ck_assert_int_eq(page.total, -1);
+    ck_assert_int_eq(page.next_cursor != NULL, pages[_i].more);
+    if (!pages[_i].more)
+        return;
+    ck_assert(begins(page.next_cursor, "traces", &at, &e)); /* names the last row shown */
+    ck_assert_str_eq(at.id, newest_first[page.count - 1].id);
+}
+END_TEST
+
+static const char *const foreign[] = {
+    "", "trace", "traces ", "Traces", "traces&status=failed", "lessons"};
+
+START_TEST(refuses_a_cursor_of_another_list_or_filter)
+{
+    struct page_position at;
+    struct err e;
+    const char *cursor = cursor_of(&newest_first[0], "traces");
+
+    assert_refused(cursor, foreign[_i]);
+    ck_assert(!begins(cursor, foreign[_i], &at, &e));
+    ck_assert_str_eq(e.text, "cursor: belongs to another filter or sort");
+}
+END_TEST
+
+START_TEST(refuses_a_cursor_cut_at_any_byte)
+{
+    const char *cursor = cursor_of(&newest_first[_i], "traces");
+    size_t len = strlen(cursor);
+
+    for (size_t n = 0; n < len; n++) {
+        assert_refused(arena_memdup(a, cursor, n), "traces");
+        if (n > 0)
+            assert_refused(cursor + n, "traces");
+    }
+}
+END_TEST
+
+START_TEST(refuses_or_survives_a_cursor_with_any_byte_changed)
+{
+    const char *cursor = cursor_of(&newest_first[0], "traces");
+    struct page_position at;
+    struct err e;
+
+    for (size_t n = 0; n < strlen(cursor); n++)
+        for (int c = 1; c < 256; c++) {
+            char *changed = arena_strdup(a, cursor);
+
+            if (changed[n] == (char)c)
+                continue;
+            changed[n] = (char)c;
+            if (begins(changed, "traces", &at, &e)) { /* another row: of the right form at least */
+                ck_assert_uint_eq(strlen(at.id), 36);
+                ck_assert_uint_eq(strspn(at.created_at, "0123456789-T:.+Z"), strlen(at.created_at));
+            } else {
+                ck_assert_int_eq(e.kind, ERR_INPUT);
+            }
+        }
+}
+END_TEST
+
+static const char *const garbage[] = {
+    "A",
+    "====",
+    "abc=",
+    "a b",
+    "%00",
+    "\xFF\xFE",
+    "光合",
+    "null",
+    "0",
+    "MSA",
+    "../../etc/passwd",
+    "' OR 1=1 --",
+    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+    "AA"
+    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+    "AA",
+    "eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eH"
+    "h4"
+    "eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eH"
+    "h4",
+};
+
+START_TEST(refuses_garbage)
+{
+    assert_refused(garbage[_i], "traces");
+}
+END_TEST
+
+/* What a cursor of the scope "traces" holds, and what only looks like it. */
+#define ID "f81d4fae-7dec-41d0-a765-00a0c91e6bf6"
+#define AT "2026-11-23T18:15:43.123456+00:00"
+#define HASH "50c08ae7"
+static const char *const forged[] = {
+    "2 " HASH " " AT " " ID,
+    "1 " HASH " " AT,
+    "1 " HASH " " AT " ",
+    "1 " HASH " " AT " " ID "0",
+    "1 " HASH " " AT " " ID " and more",
+    "1 " HASH " " AT " g81d4fae-7dec-41d0-a765-00a0c91e6bf6",
+    "1 " HASH " yesterday " ID,
+    "1 " HASH " infinity " ID,
+    "1 " HASH " 2026-11-23T18:15:43';-- " ID,
+    "1  " HASH " " AT " " ID,
+    "1 0x" HASH " " AT " " ID,
+    "1 +" HASH " " AT " " ID,
+    " 1 " HASH " " AT " " ID,
+    "1 " HASH "\n" AT " " ID,
+};
+
+START_TEST(takes_only_the_form_it_gives)
+{
+    struct page_position at;
+    struct err e;
+
+    ck_assert(begins(encode("1 " HASH " " AT " " ID), "traces", &at, &e));
+    assert_refused(encode(forged[_i]), "traces");
+}
+END_TEST
+
+#define EACH(t, test, table) tcase_add_loop_test(t, test, 0, sizeof table / sizeof *table)
+
+Suite *suite_page(void)
+{
+    Suite *s = suite_create("page");
+    TCase *t = tcase_create("all");
+
+    tcase_add_checked_fixture(t, set_up, tear_down);
+    tcase_add_test(t, begins_at_the_first_row_without_a_cursor);
+    EACH(t, a_cursor_leads_back_to_its_row, newest_first);
+    EACH(t, a_cursor_needs_no_escaping_in_a_url, newest_first);
+    EACH(t, a_row_more_than_asked_for_makes_a_next_page, pages);
+    EACH(t, refuses_a_cursor_of_another_list_or_filter, foreign);
+    EACH(t, refuses_a_cursor_cut_at_any_byte, newest_first);
+    tcase_add_test(t, refuses_or_survives_a_cursor_with_any_byte_changed);
+    EACH(t, refuses_garbage, garbage);
+    EACH(t, takes_only_the_form_it_gives, forged);
+    suite_add_tcase(s, t);
+    return s;
+}

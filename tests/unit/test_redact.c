@@ -1,0 +1,236 @@
+#include "common/redact.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "common/buf.h"
+#include "common/json.h"
+#include "tests/unit/suites.h"
+
+/* Holds what JSON escapes, what URLs encode, and digits of both alphabets of base64. */
+#define SECRET "p\"w\\d/+ \xC3\xBF\xC3\xBE~123"
+
+static struct arena *a;
+
+static void setup(void)
+{
+    a = arena_create();
+    redact_secret(SECRET);
+}
+
+static void teardown(void)
+{
+    arena_destroy(a);
+}
+
+static const char *redacted(const char *text)
+{
+    size_t len;
+    const char *out = redact(a, text, strlen(text), &len);
+
+    ck_assert_uint_eq(len, strlen(out));
+    return out;
+}
+
+static const char *base64(const char *s, size_t len, const char last[2])
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    struct buf *b = buf_create(a, 2 * len + 4);
+
+    for (size_t i = 0; i < len; i += 3) {
+        size_t n = len - i < 3 ? len - i : 3;
+        unsigned v = 0;
+
+        for (size_t k = 0; k < 3; k++)
+            v = v << 8 | (k < n ? (unsigned char)s[i + k] : 0);
+        for (size_t k = 0; k < 4; k++) {
+            unsigned d = v >> (18 - 6 * k) & 63;
+
+            buf_add(b, k > n ? "=" : d < 62 ? &digits[d] : &last[d - 62], 1);
+        }
+    }
+    return buf_text(b);
+}
+
+START_TEST(takes_out_secrets_as_they_are)
+{
+    ck_assert_str_eq(redacted(SECRET), "[REDACTED]");
+    ck_assert_str_eq(redacted("a" SECRET "b" SECRET "c"), "a[REDACTED]b[REDACTED]c");
+    ck_assert_str_eq(redacted(SECRET SECRET), "[REDACTED][REDACTED]");
+}
+END_TEST
+
+START_TEST(takes_out_secrets_in_json)
+{
+    struct buf *b = buf_create(a, 1000);
+
+    json_write_string(b, "key: " SECRET ".", strlen("key: " SECRET "."));
+    ck_assert_ptr_null(strstr(buf_text(b), SECRET));
+    ck_assert_str_eq(redacted(buf_text(b)), "\"key: [REDACTED].\"");
+}
+END_TEST
+
+START_TEST(takes_out_secrets_in_urls)
+{
+    ck_assert_str_eq(redacted("/?key=p%22w%5Cd%2F%2B%20%C3%BF%C3%BE~123&x=1"),
+                     "/?key=[REDACTED]&x=1");
+    ck_assert_str_eq(redacted("/?key=p%22w%5cd%2f%2b%20%c3%bf%c3%be~123&x=1"),
+                     "/?key=[REDACTED]&x=1");
+}
+END_TEST
+
+/* Whatever stands before it: the secret begins in each of the three bytes of a group. */
+START_TEST(takes_out_secrets_in_base64_at_each_alignment)
+{
+    static const char *const alphabets[] = {"+/", "-_"};
+
+    for (size_t before = 0; before < 9; before++)
+        for (size_t behind = 0; behind < 4; behind++)
+            for (size_t i = 0; i < 2; i++) {
+                const char *text = arena_printf(a, "%.*s%s%.*s", (int)before, "user:pass", SECRET,
+                                                (int)behind, "tail");
+                const char *coded = base64(text, strlen(text), alphabets[i]);
+                const char *out = redacted(arena_printf(a, "Basic %s.", coded));
+
+                ck_assert_msg(strstr(out, "[REDACTED]") != NULL, "%zu %zu: %s", before, behind,
+                              out);
+                /* what stays is what the neighbours' bits are in: at most two digits a side */
+                ck_assert_uint_le(strlen(out), strlen("Basic [REDACTED].") + (before * 8 + 5) / 6 +
+                                                   2 + behind * 2 + 4);
+            }
+}
+END_TEST
+
+START_TEST(takes_out_the_longer_of_two_secrets)
+{
+    redact_secret("prefix-of-another");
+    redact_secret("prefix-of-another-and-more");
+    ck_assert_str_eq(redacted("prefix-of-another-and-more"), "[REDACTED]");
+    ck_assert_str_eq(redacted("prefix-of-another-and"), "[REDACTED]-and");
+}
+END_TEST
+
+START_TEST(leaves_texts_too_short_for_secrets)
+{
+    redact_secret("");
+    redact_secret("seven77");
+    redact_secret(NULL);
+    ck_assert_str_eq(redacted("seven77"), "seven77");
+    redact_secret("eight888");
+    ck_assert_str_eq(redacted("eight888"), "[REDACTED]");
+}
+END_TEST
+
+START_TEST(takes_out_what_has_the_shape_of_a_key)
+{
+    static const char *const rows[][2] = {
+        {"sk-proj-Zk3v9QmT7xLpR2sWyB8nDfGh_J4-cE6aU1", "openai"},
+        {"sk-0123456789abcdef0123456789abcdef", "openai"},
+        {"sk-ant-api03-Zk3v9QmT7xLpR2sWyB8nDfGhJ4cE6aU1-AA", "anthropic"},
+        {"AIzaSyA0123456789abcdefghijklmnopqrstuv", "google"},
+        {"ya29.a0AfH6SMBexampleexampleexample", "google"},
+        {"gsk_0123456789abcdefghijABCDEFGHIJ0123456789abcdefgh", "groq"},
+        {"hf_abcdefghijABCDEFGHIJabcdefghijABCD", "huggingface"},
+        {"xai-0123456789abcdefghijABCDEFGHIJ0123456789", "xai"},
+        {"pplx-0123456789abcdefghijABCDEFGHIJ0123456789", "perplexity"},
+        {"ghp_0123456789abcdefghijABCDEFGHIJ012345", "github"},
+        {"github_pat_11ABCDEFG0abcdefghijklmnopqrstuvwxyz0123456789", "github"},
+        {"AKIAIOSFODNN7EXAMPLE", "aws"},
+        {"xoxb-123456789012-abcdef", "slack"},
+        {"Bearer eyJhbGciOiJIUzI1NiJ9.e30.abc-_=", "bearer"},
+    };
+    static const char *const around[][2] = {{"", ""},     {"key=", " x"}, {"(", ")"}, {"\"", "\","},
+                                            {"\n", "\n"}, {"/", "?x"},    {"-", "!"}};
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        for (size_t n = 0; n < sizeof around / sizeof *around; n++)
+            ck_assert_str_eq(
+                redacted(arena_printf(a, "%s%s%s", around[n][0], rows[i][0], around[n][1])),
+                arena_printf(a, "%s[REDACTED:%s]%s", around[n][0], rows[i][1], around[n][1]));
+}
+END_TEST
+
+START_TEST(leaves_ordinary_words)
+{
+    static const char *const rows[] = {
+        "",
+        "A task-based approach to risk-management-in-the-classroom.",
+        "desk-research-about-magnets-and-iron-filings-1234567890",
+        "disk-shaped sk- and sk-short",
+        "/sk-learn-pipelines-and-their-many-steps",
+        "sk-slovensky-jazyk-a-literatura-ucebnica",
+        "The bearer of good news; Bearer responsibilities; Bearer of-the-crown-jewels",
+        "hf_hub_download_with_retries_and_cache()",
+        "gsk_ is a prefix, and so are hf_, xai- and AIza",
+        "AKIA is an airport nobody knows",
+        "ghp_short, xoxb-1, ya29.x",
+        "Masking: sk-proj-****************abcd",
+        "MAIzaSyA0123456789abcdefghijklmnopqrstuv is in the middle of a word",
+        "\xFF\xFE not even text",
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        ck_assert_ptr_eq(redacted(rows[i]), rows[i]); /* the very same text: no copy */
+}
+END_TEST
+
+START_TEST(reads_bytes_and_no_byte_more)
+{
+    static const char text[] = "x\0" SECRET "\0y";
+    size_t len;
+    const char *out = redact(a, text, sizeof text - 1, &len);
+
+    ck_assert_uint_eq(len, 2 + strlen("[REDACTED]") + 2);
+    ck_assert_mem_eq(out, "x\0[REDACTED]\0y", len);
+    out = redact(a, SECRET "0", strlen(SECRET) - 1, &len);
+    ck_assert_uint_eq(len, strlen(SECRET) - 1); /* cut: no longer the secret */
+    ck_assert_str_eq(out, SECRET "0");
+    redact(a, "", 0, &len);
+    ck_assert_uint_eq(len, 0);
+}
+END_TEST
+
+static double seconds_for(const char *part, size_t len)
+{
+    struct buf *b = buf_create(a, len + strlen(part));
+    struct timespec from, to;
+
+    while (b->len < len)
+        buf_puts(b, part);
+    clock_gettime(CLOCK_MONOTONIC, &from);
+    redact(a, buf_text(b), b->len, &len);
+    clock_gettime(CLOCK_MONOTONIC, &to);
+    return (double)(to.tv_sec - from.tv_sec) + 1e-9 * (double)(to.tv_nsec - from.tv_nsec);
+}
+
+/* A megabyte of what nearly is a key takes no minutes: the work grows with the text alone. */
+START_TEST(is_linear_in_hostile_texts)
+{
+    static const char *const parts[] = {"sk-",    "sk-ant-", "-sk-a", "xoxb-",   "Bearer ",
+                                        "p\"w\\", "AKIA",    "hf_",   "aaaaaaaa"};
+
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        ck_assert_msg(seconds_for(parts[i], 1 << 20) < 10, "%s", parts[i]);
+}
+END_TEST
+
+Suite *suite_redact(void)
+{
+    Suite *s = suite_create("redact");
+    TCase *t = tcase_create("all");
+
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_set_timeout(t, 60);
+    tcase_add_test(t, takes_out_secrets_as_they_are);
+    tcase_add_test(t, takes_out_secrets_in_json);
+    tcase_add_test(t, takes_out_secrets_in_urls);
+    tcase_add_test(t, takes_out_secrets_in_base64_at_each_alignment);
+    tcase_add_test(t, takes_out_the_longer_of_two_secrets);
+    tcase_add_test(t, leaves_texts_too_short_for_secrets);
+    tcase_add_test(t, takes_out_what_has_the_shape_of_a_key);
+    tcase_add_test(t, leaves_ordinary_words);
+    tcase_add_test(t, reads_bytes_and_no_byte_more);
+    tcase_add_test(t, is_linear_in_hostile_texts);
+    suite_add_tcase(s, t);
+    return s;
+}
