@@ -1,0 +1,58 @@
+# shellcheck shell=bash
+# services: the processes of scripts/run, by name.
+#
+# Each leads a process group: so a Ctrl-C at the terminal reaches scripts/run alone, which then stops them in
+# order, and what a killed multiwatch leaves behind can be found. Each is told when scripts/run itself is killed.
+
+declare -A PIDS=() STARTED=() # by name; when: in SECONDS
+SERVICE_USER= # whom they run as
+HURRY= # set: no more waiting for them
+
+# Ourselves, or postgres if we are root.
+services_init() {
+	SERVICE_USER=$(id -un)
+	BECOME=(setpriv --no-new-privs)
+	[ "$(id -u)" -eq 0 ] || return 0
+	SERVICE_USER=postgres
+	BECOME+=(--reuid=postgres --regid=postgres --init-groups)
+}
+
+as_service() { (cd "$RUN_DIR" && exec "${BECOME[@]}" "$@"); }
+
+service_dir() { install -d -m "$1" -o "$SERVICE_USER" "$2"; }
+
+# service_start NAME COMMAND [ARG...]: its output goes to logs/NAME.log.
+service_start() {
+	local name=$1
+
+	shift
+	# 9 is the lock on RUN_DIR: ours alone.
+	(cd "$RUN_DIR" && exec setsid "${BECOME[@]}" --pdeathsig TERM "$@") \
+		</dev/null >>"$LOG_DIR/$name.log" 2>&1 9>&- &
+	PIDS[$name]=$!
+	STARTED[$name]=$SECONDS
+}
+
+service_is_up() { kill -0 "${PIDS[$1]:-x}" 2>/dev/null; }
+
+# The end of its log, for people.
+service_log() {
+	printf '%s\n' "--- $LOG_DIR/$1.log" >&2
+	tail -n 15 "$LOG_DIR/$1.log" >&2 || :
+}
+
+# service_stop NAME SIGNAL SECONDS: ask, wait so long, then kill; and whatever is left of its group.
+service_stop() {
+	local name=$1 pid=${PIDS[$1]:-} deadline=$((SECONDS + $3))
+
+	[ -n "$pid" ] || return 0
+	kill -s "$2" "$pid" 2>/dev/null || :
+	while kill -0 "$pid" 2>/dev/null && [ "$SECONDS" -lt "$deadline" ] && [ -z "$HURRY" ]; do sleep 0.05; done
+	if kill -0 "$pid" 2>/dev/null; then
+		say "$name did not stop in time: killed"
+		kill -s KILL "$pid" 2>/dev/null || :
+	fi
+	kill -s KILL -- "-$pid" 2>/dev/null || :
+	wait "$pid" 2>/dev/null || :
+	unset "PIDS[$name]"
+}

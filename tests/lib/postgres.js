@@ -1,0 +1,115 @@
+// What may happen to PostgreSQL: it freezes, it stops, it starts. And clusters of a test's own.
+
+import { execFile } from 'node:child_process';
+import { chmodSync, chownSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..');
+const BIN = '/usr/lib/postgresql/15/bin';
+const run = promisify(execFile);
+const isRoot = process.getuid() === 0;
+
+// PostgreSQL refuses root; root is postgres then, as in scripts/run.
+function asService(dir, program, ...args) {
+  const command = [join(BIN, program), ...args];
+
+  if (isRoot) command.unshift('setpriv', '--reuid=postgres', '--regid=postgres', '--init-groups');
+  return run(command[0], command.slice(1), { cwd: dir });
+}
+
+const postmaster = (dir) => Number(readFileSync(join(dir, 'postmaster.pid'), 'utf8').split('\n')[0]);
+
+// The processes whose parent is pid.
+function childrenOf(pid) {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .filter((name) => {
+      try {
+        const stat = readFileSync(`/proc/${name}/stat`, 'utf8');
+        return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]) === pid;
+      } catch {
+        return false; // it ended meanwhile
+      }
+    })
+    .map(Number);
+}
+
+// Stops every process of a stack's PostgreSQL where it is, as a stalled disk would. Gives the way to let them go on.
+export function freeze(stack) {
+  const first = postmaster(join(stack.runDir, 'postgres'));
+  const stopped = [];
+  const stop = (pid) => {
+    process.kill(pid, 'SIGSTOP');
+    stopped.push(pid);
+  };
+
+  stop(first); // so there are no new ones
+  childrenOf(first).forEach(stop);
+  return () => stopped.splice(0).reverse().forEach(proceed); // the first one last: it would reap the ended
+}
+
+function proceed(pid) {
+  try {
+    process.kill(pid, 'SIGCONT');
+  } catch (error) {
+    if (error.code !== 'ESRCH') throw error; // it was just about to end
+  }
+}
+
+// Stops a stack's PostgreSQL as a crash would, and gives the way to start it again.
+export async function crash(stack) {
+  const dir = join(stack.runDir, 'postgres');
+
+  await asService(dir, 'pg_ctl', 'stop', '-D', dir, '-m', 'immediate');
+  return async () => {
+    // A file for its output: a pipe to us would stay open as long as it runs.
+    await asService(dir, 'pg_ctl', 'start', '-D', dir, '-l', join(dir, 'restarted.log'), '-w');
+  };
+}
+
+// A cluster of its own, empty, on a socket alone, without a password: url(database, role) and stop().
+export async function startCluster() {
+  const dir = mkdtempSync(join(tmpdir(), 'lesson-tracer-pg.'));
+  const data = join(dir, 'data');
+
+  try {
+    chmodSync(dir, 0o755);
+    if (isRoot) {
+      const { stdout } = await run('id', ['-u', 'postgres']);
+      chownSync(dir, Number(stdout), 0);
+    }
+    await asService(dir, 'initdb', '-D', data, '-U', 'operator', '-A', 'trust', '-E', 'UTF8',
+      '--locale=C.UTF-8', '--no-sync');
+    await asService(dir, 'pg_ctl', 'start', '-D', data, '-l', join(dir, 'log'), '-w',
+      '-o', `-c listen_addresses= -c unix_socket_directories=${dir} -c fsync=off -c shared_buffers=32MB`);
+  } catch (error) {
+    rmSync(dir, { recursive: true, force: true });
+    throw error;
+  }
+  return {
+    dir,
+    url: (database = 'postgres', role = 'operator') => `postgresql://${role}@/${database}?host=${dir}`,
+    async stop() {
+      await asService(dir, 'pg_ctl', 'stop', '-D', data, '-m', 'immediate');
+      rmSync(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+// A cluster of its own with our schema in it: url(role) and stop().
+export async function startDatabase() {
+  const cluster = await startCluster();
+
+  try {
+    await run(join(ROOT, 'scripts/migrate'), [], {
+      env: { ...process.env, DATABASE_URL: cluster.url() },
+    });
+  } catch (error) {
+    await cluster.stop();
+    throw error;
+  }
+  return { url: (role) => cluster.url('postgres', role), stop: cluster.stop };
+}

@@ -1,0 +1,146 @@
+// A provider that thinks for a while: an nginx with Debian's echo module, which carries thousands at a time.
+//
+//   /v1/chat/completions   the same lesson for everybody, after a while
+//   /stall/…               the beginning of an answer, and then nothing for a long time
+//   /silence/…             nothing for a long time
+//   /redirect/…            302 to the lesson
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { sleep } from './api.js';
+
+const PORTS_TRIED = 5;
+const START_MS = 5000;
+const STOP_MS = 5000;
+const WORDS = 1200; // 6 KB, as lessons are
+export const USAGE = { prompt_tokens: 330, completion_tokens: 1210, total_tokens: 1540 };
+
+const configuration = (port, seconds) => String.raw`
+load_module /usr/lib/nginx/modules/ngx_http_echo_module.so;
+daemon off;
+master_process off;         # one process, that one signal stops
+worker_rlimit_nofile 8192;
+pid nginx.pid;
+error_log error.log error;
+events { worker_connections 4096; }
+http {
+    client_body_temp_path body;
+    proxy_temp_path proxy;
+    fastcgi_temp_path fastcgi;
+    scgi_temp_path scgi;
+    uwsgi_temp_path uwsgi;
+    client_body_buffer_size 128k;
+    keepalive_timeout 60s;
+    keepalive_requests 100000;
+    log_format calls '$msec $request_time $status $uri';
+    access_log calls.log calls;
+    server {
+        listen 127.0.0.1:${port} backlog=4096;
+        location = /alive { access_log off; return 204; }
+        location = /v1/chat/completions {
+            default_type application/json;
+            echo_read_request_body;
+            echo_sleep ${seconds};
+            echo -n '{"id":"chatcmpl-slow","object":"chat.completion","model":"slow","choices":[{"index":0,';
+            echo -n '"message":{"role":"assistant","content":"# Slow thoughts\\n\\n## One\\n\\n';
+            echo_duplicate ${WORDS} 'word ';
+            echo -n '"},"finish_reason":"stop"}],"usage":{"prompt_tokens":${USAGE.prompt_tokens},';
+            echo '"completion_tokens":${USAGE.completion_tokens},"total_tokens":${USAGE.total_tokens}}}';
+        }
+        location /stall/ {
+            default_type application/json;
+            echo_read_request_body;
+            echo -n '{"id":"chatcmpl-stalled",';
+            echo_flush;
+            echo_sleep 20;
+        }
+        location /silence/ { echo_sleep 20; }
+        location /redirect/ { return 302 /v1/chat/completions; }
+    }
+}
+`;
+
+export function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = createServer().on('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+async function isAlive(port) {
+  try {
+    return (await fetch(`http://127.0.0.1:${port}/alive`)).status === 204;
+  } catch {
+    return false;
+  }
+}
+
+// `seconds`: how long it thinks. calls() gives the calls that have ended, as {began_ms, ended_ms, status, path};
+// stop() ends it.
+export async function startUpstream({ seconds }) {
+  const dir = mkdtempSync(join(tmpdir(), 'upstream-'));
+  let nginx, port, ended;
+
+  async function stop() {
+    const late = setTimeout(() => nginx.kill('SIGKILL'), STOP_MS);
+
+    nginx.kill('SIGTERM');
+    await ended;
+    clearTimeout(late);
+    rmSync(dir, { recursive: true, force: true });
+  }
+  function calls() {
+    return readFileSync(join(dir, 'calls.log'), 'utf8')
+      .split('\n')
+      .slice(0, -1)
+      .map((line) => {
+        const [ended_s, took_s, status, path] = line.split(' ');
+        const ended_ms = 1000 * Number(ended_s);
+
+        return { began_ms: ended_ms - 1000 * Number(took_s), ended_ms, status: Number(status), path };
+      });
+  }
+
+  for (let i = 0; i < PORTS_TRIED; i++) {
+    port = await freePort();
+    writeFileSync(join(dir, 'nginx.conf'), configuration(port, seconds));
+    nginx = spawn(
+      'setpriv',
+      ['--pdeathsig', 'TERM', 'nginx', '-p', dir, '-c', 'nginx.conf', '-e', 'error.log'],
+      { env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` }, stdio: 'ignore' },
+    );
+    ended = new Promise((resolve) => {
+      nginx.on('error', resolve).on('exit', resolve);
+    });
+    for (const deadline = performance.now() + START_MS; performance.now() < deadline; ) {
+      if (await isAlive(port)) return { url: `http://127.0.0.1:${port}`, calls, stop };
+      if (nginx.exitCode !== null) break;
+      await sleep(20);
+    }
+    nginx.kill('SIGKILL');
+  }
+  assert.fail(`nginx did not start: ${readFileSync(join(dir, 'error.log'), 'utf8')}`);
+}
+
+// The most calls that were under way at one time.
+export function peak(calls) {
+  const steps = calls
+    .flatMap(({ began_ms, ended_ms }) => [
+      [began_ms, 1],
+      [ended_ms, -1],
+    ])
+    .sort(([a, i], [b, j]) => a - b || i - j);
+  let now = 0;
+  let most = 0;
+
+  for (const [, step] of steps) most = Math.max(most, (now += step));
+  return most;
+}
