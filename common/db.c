@@ -9,6 +9,13 @@
 #include "common/config.h"
 #include "common/log.h"
 
+/*
+ * With PostgreSQL silent, each request of a crowd would wait its whole time, one after the other.
+ * After one has, the next only looks whether it can connect at all; if not, those of the next
+ * second are told at once.
+ */
+enum { LOOK_MS = 150, AWAY_MS = 1000 };
+
 enum { TEXT_OID = 25, BINARY = 1, PREPARED_MAX = 256, RESULT_PREPARE = -2, RESULT_IDENTITY = -1 };
 
 struct db {
@@ -17,6 +24,8 @@ struct db {
     enum { DOWN, CONNECTING, READY } state;
     PostgresPollingStatusType polling;
     bool use_prepared, wants_write, in_call;
+    bool doubtful;   /* the last segment was not answered in time */
+    long away_until; /* no connection before this; 0: nothing known */
     const struct db_statement *prepared[PREPARED_MAX];
     int prepared_count;
     struct db_segment *first, *last; /* sent, not done */
@@ -94,7 +103,7 @@ static enum err_kind kind_of(const char *sqlstate)
     if (is_class(sqlstate, later))
         return ERR_UNAVAILABLE;
     if (is_class(sqlstate, data))
-        return ERR_INPUT;
+        return ERR_DATA;
     return strcmp(sqlstate, "23505") == 0 ? ERR_CONFLICT : ERR_INTERNAL;
 }
 
@@ -446,7 +455,7 @@ static bool wait_once(struct db *db, long deadline)
 
 static bool make_ready(struct db *db, long deadline, struct err *e)
 {
-    long connect_deadline = now_ms() + config_int("DB_CONNECT_MS");
+    long connect_deadline = now_ms() + (db->doubtful ? LOOK_MS : config_int("DB_CONNECT_MS"));
     struct pollfd p = {.fd = db_socket(db), .events = POLLIN};
 
     /* Something to read on an idle connection is most often its end. */
@@ -454,11 +463,15 @@ static bool make_ready(struct db *db, long deadline, struct err *e)
         db_advance(db);
     if (connect_deadline < deadline)
         deadline = connect_deadline;
+    if (db->state == DOWN && now_ms() < db->away_until)
+        return err_set(e, ERR_UNAVAILABLE, "postgresql: no connection a moment ago");
     if (!db_connect(db, e))
         return false;
+    db->doubtful = false;
     while (db->state == CONNECTING)
         if (!wait_once(db, deadline)) {
             db_disconnect(db);
+            db->away_until = now_ms() + AWAY_MS;
             return err_set(e, ERR_UNAVAILABLE, "postgresql: no connection in time");
         }
     return db->state == READY || err_set(e, ERR_UNAVAILABLE, "postgresql: no connection");
@@ -485,6 +498,7 @@ static bool run_once(struct db *db, struct db_segment *s, long deadline)
         if (!wait_once(db, deadline)) {
             err_set(&s->err, ERR_UNAVAILABLE, "postgresql: no answer in time");
             db_disconnect(db); /* runs done() */
+            db->doubtful = true;
             s->lost = false;
         }
     return s->err.kind == ERR_NONE;

@@ -59,7 +59,7 @@ enum db_retry { DB_ONCE, DB_RETRY };
  * Run the calls as one transaction; rows[i] is the result of calls[i], owned by the arena. Connects
  * first if need be. False and *e: ERR_UNAVAILABLE when PostgreSQL is away, busy beyond deadline_ms,
  * or the connection was lost, in which case the transaction may or may not be there. DB_RETRY, for
- * what may be done twice, tries that once more. ERR_INPUT: a value is none to PostgreSQL.
+ * what may be done twice, tries that once more. ERR_DATA: a value is none to PostgreSQL.
  */
 bool db_run(struct db *db, struct arena *a, const struct db_identity *identity,
             const struct db_call *calls, int count, struct db_rows *rows[], enum db_retry retry,

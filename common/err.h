@@ -4,8 +4,8 @@
  * A function that can fail returns bool (or a pointer, NULL on failure) and
  * fills the caller's struct err. The kind says what the caller can do about it;
  * the text names the member or thing first, in lower case, without a full stop.
- * It may be shown to the client, except for ERR_INTERNAL and ERR_UNAVAILABLE,
- * whose text is for the log. http.c alone turns a kind into an HTTP status.
+ * It may be shown to the client, except for ERR_DATA, ERR_INTERNAL and
+ * ERR_UNAVAILABLE, whose text is for the log. http.c alone turns a kind into an HTTP status.
  */
 #ifndef COMMON_ERR_H
 #define COMMON_ERR_H
@@ -24,6 +24,7 @@ enum err_kind {
     ERR_MEDIA_TYPE,    /* a body, but not JSON */
     ERR_UNPROCESSABLE, /* well-formed, contradicts an earlier request */
     ERR_RATE,          /* too many: later */
+    ERR_DATA,          /* a value that PostgreSQL does not take, and we should not have sent */
     ERR_INTERNAL,      /* a bug of ours */
     ERR_UNAVAILABLE,   /* something we need is away: later */
     ERR_KINDS

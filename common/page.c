@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/uuid.h"
 
@@ -61,6 +62,28 @@ static bool decode(const char *s, char out[PLAIN_MAX])
     return true;
 }
 
+/* A time as PostgreSQL spells it in JSON, in UTC, and one that there is. */
+static bool is_time(const char *s)
+{
+    struct tm tm = {0};
+    const char *rest = strptime(s, "%Y-%m-%dT%H:%M:%S", &tm);
+    char again[32];
+    size_t len, digit_count = 1;
+    time_t at;
+
+    if (rest == NULL)
+        return false;
+    at = timegm(&tm);
+    len = strftime(again, sizeof again, "%FT%T", gmtime_r(&at, &tm));
+    if (len != (size_t)(rest - s) || memcmp(s, again, len) != 0)
+        return false;
+    if (*rest == '.') {
+        digit_count = strspn(rest + 1, "0123456789");
+        rest += 1 + digit_count;
+    }
+    return digit_count >= 1 && digit_count <= 6 && strcmp(rest, "+00:00") == 0;
+}
+
 /* "1 hash created_at id": the form's version first. */
 static const char *make(struct arena *a, uint32_t scope, const char *created_at, const char *id)
 {
@@ -78,8 +101,7 @@ bool page_begin(struct arena *a, const struct page_request *r, struct page_posit
         return true;
     if (!decode(r->cursor, plain) ||
         sscanf(plain, "1 %8x %63s %36s", &scope, created_at, id) != 3 || !uuid_valid(id) ||
-        strspn(created_at, "0123456789-T:.+Z") != strlen(created_at) ||
-        strcmp(make(a, scope, created_at, id), r->cursor) != 0)
+        !is_time(created_at) || strcmp(make(a, scope, created_at, id), r->cursor) != 0)
         return err_set(e, ERR_INPUT, "cursor: not one that this list gave");
     if (scope != hash(r->scope))
         return err_set(e, ERR_INPUT, "cursor: belongs to another filter or sort");

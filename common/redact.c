@@ -52,8 +52,13 @@ static const struct shape {
     {"Bearer ", TOKEN, 16, "bearer"},
 };
 
-/* Which bytes can begin a secret or a shape; a text is scanned by this first. */
-static bool begins[256];
+/* Which two bytes can begin a secret or a shape; a text is scanned by this first. */
+static bool begins[256][256];
+
+static bool *beginning(const char *s)
+{
+    return &begins[(unsigned char)s[0]][(unsigned char)s[1]];
+}
 
 static bool in_charset(enum charset set, unsigned char c)
 {
@@ -82,7 +87,7 @@ static void form_add(const char *bytes, size_t len)
     forms[form_count] = (struct form){strndup(bytes, len), len};
     if (forms[form_count].bytes == NULL)
         abort();
-    begins[(unsigned char)bytes[0]] = true;
+    *beginning(bytes) = true;
     form_count++;
 }
 
@@ -129,7 +134,7 @@ void redact_secret(const char *secret)
     struct buf *json;
 
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-        begins[(unsigned char)shapes[i].prefix[0]] = true;
+        *beginning(shapes[i].prefix) = true;
     if (secret == NULL || strlen(secret) < SECRET_MIN)
         return;
     a = arena_create();
@@ -202,11 +207,11 @@ const char *redact(struct arena *a, const char *text, size_t len, size_t *out_le
     size_t kept = 0, i = 0, n;
     const char *kind;
 
-    if (!begins['s'])
+    if (!*beginning(shapes[0].prefix))
         redact_secret(NULL); /* the shapes at least */
     while (i < len) {
         kind = NULL;
-        if (!begins[(unsigned char)text[i]] ||
+        if (i + 1 == len || !*beginning(text + i) ||
             ((n = match_secret(text + i, len - i)) == 0 &&
              ((i > 0 && in_charset(WORD, (unsigned char)text[i - 1])) ||
               (n = match_shape(text + i, len - i, &kind)) == 0))) {

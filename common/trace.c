@@ -32,10 +32,9 @@ static const struct db_statement delete_one = {
 
 static const struct db_statement delete_some = {
     "trace_delete_some",
-    "WITH gone AS (DELETE FROM lesson_traces WHERE id IN"
-    "                (SELECT id FROM lesson_traces ORDER BY created_at, id LIMIT 1000)"
-    "              RETURNING 1)"
-    "SELECT count(*) FROM gone",
+    "WITH picked AS (SELECT id FROM lesson_traces ORDER BY created_at, id LIMIT 1000),"
+    " gone AS (DELETE FROM lesson_traces t USING picked WHERE t.id = picked.id RETURNING 1)"
+    "SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM picked)",
     0,
 };
 
@@ -246,14 +245,14 @@ bool trace_delete_all(struct db *db, struct arena *a, const struct db_identity *
 {
     struct db_call call = {&delete_some, {{0}}};
     struct db_rows *rows;
-    long long n;
+    long long picked;
 
     *deleted = 0;
     do {
         if (!db_run(db, a, who, &call, 1, &rows, DB_ONCE, deadline_ms, e))
             return false;
-        n = db_int(rows, 0, 0);
-        *deleted += n;
-    } while (n > 0);
+        *deleted += db_int(rows, 0, 0);
+        picked = db_int(rows, 0, 1); /* another may have deleted them before us */
+    } while (picked > 0);
     return true;
 }

@@ -1,6 +1,7 @@
 #include "common/utf8.h"
 
 #include <stdint.h>
+#include <string.h>
 
 #define REPLACEMENT "\xEF\xBF\xBD"
 #define SYMBOL_FOR_NULL "\xE2\x90\x80"
@@ -68,6 +69,49 @@ size_t utf8_prefix(const char *s, size_t len, size_t characters)
         characters--;
     }
     return i;
+}
+
+/* The bytes of the white space character at s; 0 if it is none. */
+static size_t blank(const char *s, size_t len)
+{
+    static const char *const wide[] = {"\xC2\x85",     "\xC2\xA0",     "\xE1\x9A\x80",
+                                       "\xE2\x80\xA8", "\xE2\x80\xA9", "\xE2\x80\xAF",
+                                       "\xE2\x81\x9F", "\xE3\x80\x80", "\xEF\xBB\xBF"};
+
+    if (len > 0 && (s[0] == ' ' || (s[0] >= '\t' && s[0] <= '\r')))
+        return 1;
+    if (len > 2 && memcmp(s, "\xE2\x80", 2) == 0 && (uint8_t)s[2] >= 0x80 && (uint8_t)s[2] <= 0x8A)
+        return 3; /* U+2000 to U+200A */
+    for (size_t i = 0; i < sizeof wide / sizeof *wide; i++) {
+        size_t n = strlen(wide[i]);
+
+        if (len >= n && memcmp(s, wide[i], n) == 0)
+            return n;
+    }
+    return 0;
+}
+
+size_t utf8_blank_prefix(const char *s, size_t len)
+{
+    size_t i = 0, n;
+
+    while ((n = blank(s + i, len - i)) > 0)
+        i += n;
+    return i;
+}
+
+size_t utf8_blank_suffix(const char *s, size_t len)
+{
+    size_t end = len, begin;
+
+    while (end > 0) {
+        for (begin = end - 1; begin > 0 && ((uint8_t)s[begin] & 0xC0) == 0x80;)
+            begin--;
+        if (blank(s + begin, end - begin) != end - begin)
+            break;
+        end = begin;
+    }
+    return len - end;
 }
 
 size_t utf8_store(struct buf *out, const char *s, size_t len)

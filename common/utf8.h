@@ -16,6 +16,11 @@ size_t utf8_count(const char *s, size_t len); /* characters in valid text */
 /* Bytes that the first `characters` characters of valid text take, at most len. */
 size_t utf8_prefix(const char *s, size_t len, size_t characters);
 
+/* How many bytes of white space (Unicode's White_Space, and U+FEFF) valid text begins, or ends,
+ * with. */
+size_t utf8_blank_prefix(const char *s, size_t len);
+size_t utf8_blank_suffix(const char *s, size_t len);
+
 /*
  * Add any bytes to out as storable text: each maximal ill-formed part becomes
  * U+FFFD, each NUL U+2400. Returns how many were replaced.

@@ -74,6 +74,7 @@ static const struct {
     [ERR_MEDIA_TYPE] = {415, "unsupported_media_type", "Unsupported Media Type", false},
     [ERR_UNPROCESSABLE] = {422, "unprocessable", "Unprocessable Content", false},
     [ERR_RATE] = {429, "rate_limited", "Too Many Requests", false},
+    [ERR_DATA] = {500, "internal", "Internal Server Error", true},
     [ERR_INTERNAL] = {500, "internal", "Internal Server Error", true},
     [ERR_UNAVAILABLE] = {503, "unavailable", "Service Unavailable", true},
 };
@@ -344,7 +345,7 @@ static void put_answer(struct request *r, int status, const char *type, size_t m
         len += p->len;
     FCGX_FPrintF(out, "Status: %d\r\n", status);
     FCGX_PutStr(buf_text(r->headers), (int)r->headers->len, out);
-    if (status != 304)
+    if (status != 304 && status != 204)
         FCGX_FPrintF(out, "Content-Type: %s\r\nContent-Length: %lu\r\n", type,
                      (unsigned long)len); /* libfcgi does not know %zu */
     FCGX_PutS("\r\n", out);

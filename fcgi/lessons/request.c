@@ -61,7 +61,7 @@ static bool read_sections(struct json_object *body, int64_t *value, struct err *
 
 static bool is_blank(const char *s)
 {
-    return s[strspn(s, " \t\r\n\v\f")] == '\0';
+    return utf8_blank_prefix(s, strlen(s)) == strlen(s);
 }
 
 static bool read_model(struct json_object *body, const char **value, struct err *e)
@@ -88,10 +88,8 @@ static bool read_outline(struct arena *a, struct json_object *body, struct lesso
         return err_set(e, ERR_INPUT, "outline: text expected");
     if (is_blank(text))
         return err_set(e, ERR_INPUT, "outline: must not be blank");
-    from += strspn(from, " \t\r\n\v\f");
-    len = strlen(from);
-    while (strchr(" \t\r\n\v\f", from[len - 1]) != NULL)
-        len--;
+    from += utf8_blank_prefix(from, strlen(from));
+    len = strlen(from) - utf8_blank_suffix(from, strlen(from));
     if (utf8_count(from, len) > REQUEST_OUTLINE_MAX)
         return err_set(e, ERR_INPUT, "outline: at most %d characters", REQUEST_OUTLINE_MAX);
     r->outline = redact(a, arena_memdup(a, from, len), len, &len);

@@ -11,6 +11,10 @@ BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'lesson_owner') THEN
         CREATE ROLE lesson_owner NOLOGIN;
     END IF;
+    -- Who migrates acts as the owner; a superuser may anyway.
+    IF NOT pg_has_role(current_user, 'lesson_owner', 'MEMBER') THEN
+        EXECUTE format('GRANT lesson_owner TO %I', current_user);
+    END IF;
     FOREACH name IN ARRAY ARRAY['lesson_api', 'lesson_admin', 'lesson_worker'] LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) THEN
             EXECUTE format('CREATE ROLE %I LOGIN', name);
