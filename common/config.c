@@ -97,6 +97,8 @@ static const struct config_entry {
     {"PRICES_FILE", TEXT, CONFIG_GENERATOR, DATA_DIR "/prices.json", 0, 0, "prices of models"},
     {"PROVIDERS_FILE", TEXT, CONFIG_GENERATOR, DATA_DIR "/providers.json", 0, 0,
      "URLs, models and parameter names of providers"},
+    {"QUEUED_MAX", INT, CONFIG_LESSONS, "10000", 1, 10000000,
+     "generations queued or running, of all users: more are answered 503"},
     {"QWEN_BASE_URL", TEXT, CONFIG_GENERATOR, NULL, 0, 0,
      "instead of the URL in PROVIDERS_FILE, with /v1: the host of the key's region; `sample`: the "
      "built-in provider"},
@@ -106,11 +108,17 @@ static const struct config_entry {
      "where nginx serves sample.fcgi; unset: there is no sample provider"},
     {"SAMPLE_MODEL", TEXT, CONFIG_GENERATOR, NULL, 0, 0,
      "instead of the one in PROVIDERS_FILE; fail-429, slow and others show faults"},
+    {"SPOOL_MAX_MB", INT, CONFIG_GENERATOR, "1024", 1, 1000000,
+     "what may wait on disk for PostgreSQL to be back"},
+    {"SPOOL_RESERVE_MB", INT, CONFIG_GENERATOR, "1024", 0, 1000000,
+     "what the spool leaves free on its disk; with less, nothing new is begun"},
     {"STATE_DIR", TEXT, CONFIG_GENERATOR, "/var/lib/lesson-tracer", 0, 0,
-     "the generator's directory, on a local disk: the lock of its slot"},
+     "the generator's directory, on a local disk: the lock of its slot, the spool"},
     {"TLS_PORT", INT, CONFIG_SCRIPTS, "8443", 1, 65535, "scripts/run: HTTPS, loopback"},
     {"TRACE_RETENTION_DAYS", INT, CONFIG_SCRIPTS, NULL, 1, 36500,
      "scripts/run: delete older traces daily; unset: keep them"},
+    {"USER_QUEUED_MAX", INT, CONFIG_LESSONS, "1000", 1, 10000000,
+     "generations queued or running, of one user: more are answered 429"},
 };
 
 enum { ENTRY_COUNT = sizeof entries / sizeof *entries };

@@ -14,7 +14,7 @@
  * After one has, the next only looks whether it can connect at all; if not, those of the next
  * second are told at once.
  */
-enum { LOOK_MS = 150, AWAY_MS = 1000 };
+enum { LOOK_MS = 150, AWAY_MS = 1000, ENDINGS_MAX = 16 };
 
 enum { TEXT_OID = 25, BINARY = 1, PREPARED_MAX = 256, RESULT_PREPARE = -2, RESULT_IDENTITY = -1 };
 
@@ -41,6 +41,14 @@ static const struct db_statement set_identity = {
 };
 
 /* ---- values ---- */
+
+static long now_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
 
 /* An opaque name for PGresult keeps libpq out of every other file. */
 static const PGresult *result_of(const struct db_rows *rows)
@@ -124,7 +132,9 @@ static void segment_fail(struct db_segment *s, const PGresult *r)
         sqlstate = "08006";
     err_set(&s->err, kind_of(sqlstate), "postgresql: %s: %s", sqlstate,
             text ? text : PQresultErrorMessage(r));
-    s->lost = is_stale(sqlstate) || strncmp(sqlstate, "57P", 3) == 0;
+    /* 25006: a standby by now; a new connection finds the primary. */
+    s->lost =
+        is_stale(sqlstate) || strncmp(sqlstate, "57P", 3) == 0 || strcmp(sqlstate, "25006") == 0;
 }
 
 /* ---- the connection ---- */
@@ -206,6 +216,11 @@ int db_socket(const struct db *db)
     return db->state == DOWN ? -1 : PQsocket(db->conn);
 }
 
+long db_waiting_ms(const struct db *db)
+{
+    return db->first ? now_ms() - db->first->sent_at : 0;
+}
+
 bool db_wants_write(const struct db *db)
 {
     return db->state == CONNECTING ? db->polling == PGRES_POLLING_WRITING : db->wants_write;
@@ -244,13 +259,11 @@ static bool is_prepared(const struct db *db, const struct db_statement *s)
     return false;
 }
 
-/* A statement that one segment calls twice is prepared once. */
-static bool is_expected(const struct db_segment *s, const struct db_statement *statement)
+static void forget_prepared(struct db *db, const struct db_statement *s)
 {
-    for (int i = 0; i < s->expected; i++)
-        if (s->prepares[i] == statement)
-            return true;
-    return false;
+    for (int i = 0; i < db->prepared_count; i++)
+        if (db->prepared[i] == s)
+            db->prepared[i--] = db->prepared[--db->prepared_count];
 }
 
 static void expect(struct db_segment *s, int what, const struct db_statement *prepare)
@@ -272,12 +285,14 @@ static bool send_call(struct db *db, struct db_segment *s, int index,
         values[i] = args[i].data;
         lengths[i] = (int)args[i].len;
     }
-    known = is_prepared(db, statement) || is_expected(s, statement);
+    /* Known from the moment it is sent: the next segment may be sent before the answer comes. */
+    known = is_prepared(db, statement);
     prepare = db->use_prepared && !known && db->prepared_count < PREPARED_MAX - DB_CALLS_MAX;
     if (prepare) {
         if (!PQsendPrepare(db->conn, statement->name, statement->sql, statement->args, types))
             return false;
         expect(s, RESULT_PREPARE, statement);
+        db->prepared[db->prepared_count++] = statement;
     }
     expect(s, index, NULL);
     if (known || prepare)
@@ -307,6 +322,7 @@ bool db_send(struct db *db, struct db_segment *s)
     if (db->state != READY)
         return false;
     s->next = NULL;
+    s->sent_at = now_ms();
     s->expected = s->received = 0;
     s->lost = false;
     s->err = (struct err){.kind = ERR_NONE};
@@ -341,6 +357,8 @@ static void take_result(struct db *db, struct db_segment *s, PGresult *r)
 
     arena_defer(s->arena, clear, r);
     if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) {
+        if (what == RESULT_PREPARE && s->received < s->expected)
+            forget_prepared(db, s->prepares[s->received]);
         if (status != PGRES_PIPELINE_ABORTED)
             segment_fail(s, r);
     } else if (what >= 0) {
@@ -348,8 +366,6 @@ static void take_result(struct db *db, struct db_segment *s, PGresult *r)
     } else if (what == RESULT_IDENTITY) {
         if (strcmp(PQgetvalue(r, 0, 0), s->identity->user) != 0)
             abort(); /* never go on in another's name */
-    } else if (s->received < s->expected && db->prepared_count < PREPARED_MAX) {
-        db->prepared[db->prepared_count++] = s->prepares[s->received];
     }
 }
 
@@ -429,14 +445,6 @@ void db_on_notify(struct db *db,
 
 /* ---- waiting ---- */
 
-static long now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /* Wait for the socket and advance; false when the deadline has passed. */
 static bool wait_once(struct db *db, long deadline)
 {
@@ -458,8 +466,8 @@ static bool make_ready(struct db *db, long deadline, struct err *e)
     long connect_deadline = now_ms() + (db->doubtful ? LOOK_MS : config_int("DB_CONNECT_MS"));
     struct pollfd p = {.fd = db_socket(db), .events = POLLIN};
 
-    /* Something to read on an idle connection is most often its end. */
-    if (db->state == READY && poll(&p, 1, 0) > 0)
+    /* Something to read on an idle connection is most often its end: a message, then the end. */
+    for (int i = 0; i < ENDINGS_MAX && db->state == READY && poll(&p, 1, 0) > 0; i++)
         db_advance(db);
     if (connect_deadline < deadline)
         deadline = connect_deadline;

@@ -87,6 +87,7 @@ struct db_segment {
     const struct db_statement *prepares[2 * DB_CALLS_MAX + 2];
     signed char results[2 * DB_CALLS_MAX + 2];
     int expected, received;
+    long sent_at;
     bool lost;
 };
 
@@ -96,6 +97,8 @@ bool db_ready(const struct db *db);
 /* The socket to wait for, -1 while there is none; it changes while connecting. */
 int db_socket(const struct db *db);
 bool db_wants_write(const struct db *db);
+/* For how long the oldest segment under way has not been answered; 0: none is. */
+long db_waiting_ms(const struct db *db);
 /* Do what can be done without waiting. */
 void db_advance(struct db *db);
 /* Close the connection: what was sent fails with ERR_UNAVAILABLE. */

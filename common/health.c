@@ -14,19 +14,23 @@ static const struct db_statement ready = {
     "health_ready",
     "SELECT (SELECT max(name) FROM schema_migrations),"
     "       EXISTS (SELECT FROM generation_workers"
-    "                WHERE beat > now() - make_interval(secs => $1::int)),"
+    "                WHERE beat > now() - make_interval(secs => $1::int) AND spool_ok),"
     "       EXISTS (SELECT FROM provider_health WHERE configured AND position IS NOT NULL)",
     1,
 };
 
 static const struct db_statement publish = {
     "health_publish",
-    "INSERT INTO provider_health (provider, position, model, configured)"
-    "VALUES ($1, $2::int, $3, $4::bool) ON CONFLICT (provider) DO UPDATE"
+    "INSERT INTO provider_health AS p (provider, position, model, configured, fingerprint)"
+    "VALUES ($1, $2::int, $3, $4::bool, $5) ON CONFLICT (provider) DO UPDATE"
     "   SET position = excluded.position, model = excluded.model,"
-    "       configured = excluded.configured, state = 'closed', open_until = NULL, opens = 0,"
-    "       error_class = NULL, updated_at = now()",
-    4,
+    "       configured = excluded.configured, fingerprint = excluded.fingerprint,"
+    "       state = CASE WHEN p.fingerprint = excluded.fingerprint THEN p.state ELSE 'closed' END,"
+    "       open_until = CASE WHEN p.fingerprint = excluded.fingerprint THEN p.open_until END,"
+    "       opens = CASE WHEN p.fingerprint = excluded.fingerprint THEN p.opens ELSE 0 END,"
+    "       error_class = CASE WHEN p.fingerprint = excluded.fingerprint THEN p.error_class END,"
+    "       updated_at = now()",
+    5,
 };
 
 static const struct db_statement open_breaker = {
@@ -94,12 +98,12 @@ bool health_ready(struct db *db, struct arena *a, long lease_seconds, int deadli
 }
 
 void health_publish(struct db_call *call, struct arena *a, const char *provider, int position,
-                    const char *model, bool configured)
+                    const char *model, bool configured, const char *fingerprint)
 {
-    *call =
-        (struct db_call){&publish,
-                         {db_arg(provider), position < 0 ? db_arg(NULL) : db_arg_int(a, position),
-                          db_arg(model), db_arg(configured ? "true" : "false")}};
+    *call = (struct db_call){&publish,
+                             {db_arg(provider),
+                              position < 0 ? db_arg(NULL) : db_arg_int(a, position), db_arg(model),
+                              db_arg(configured ? "true" : "false"), db_arg(fingerprint)}};
 }
 
 void health_open(struct db_call *call, struct arena *a, const char *provider, long open_ms,

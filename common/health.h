@@ -15,7 +15,7 @@ bool health_list(struct db *db, struct arena *a, const struct db_identity *who, 
 
 struct health_ready {
     const char *schema; /* the last migration applied */
-    bool generator;     /* one beat within the lease */
+    bool generator;     /* one beat within the lease, and could spool */
     bool provider;      /* one in the chain is configured */
 };
 bool health_ready(struct db *db, struct arena *a, long lease_seconds, int deadline_ms,
@@ -23,10 +23,12 @@ bool health_ready(struct db *db, struct arena *a, long lease_seconds, int deadli
 
 /* ---- for the generator: calls to send ---- */
 
-/* What this generator is configured with; its breakers start closed. position -1: not in the chain.
+/*
+ * What this generator is configured with; position -1: not in the chain. A breaker starts closed if
+ * the fingerprint of the configuration is another than before.
  */
 void health_publish(struct db_call *call, struct arena *a, const char *provider, int position,
-                    const char *model, bool configured);
+                    const char *model, bool configured, const char *fingerprint);
 /* Open a breaker, or keep it open for longer; never shorter. A row: opens, ms until it may be
  * probed. */
 void health_open(struct db_call *call, struct arena *a, const char *provider, long open_ms,

@@ -1,6 +1,7 @@
 #include "common/job.h"
 
 #include <math.h>
+#include <string.h>
 
 static const struct db_statement enlist = {
     "job_register",
@@ -13,9 +14,9 @@ static const struct db_statement enlist = {
 
 static const struct db_statement beat = {
     "job_beat",
-    "UPDATE generation_workers SET beat = now() WHERE slot = $1 AND epoch = $2::bigint"
-    " RETURNING 1",
-    2,
+    "UPDATE generation_workers SET beat = now(), spool_ok = $3::bool"
+    " WHERE slot = $1 AND epoch = $2::bigint RETURNING 1",
+    3,
 };
 
 static const struct db_statement leave = {
@@ -25,14 +26,22 @@ static const struct db_statement leave = {
     2,
 };
 
+/* Fenced by the holder's own epoch: its former processes' jobs, before they are requeued. */
+static const struct db_statement charge = {
+    "job_charge",
+    "UPDATE generation_jobs SET deaths = deaths + 1"
+    " WHERE lesson_id = $1::uuid AND slot = $2 AND epoch < $3::bigint RETURNING 1",
+    3,
+};
+
 static const struct db_statement recover = {
     "job_recover",
     "WITH lost AS ("
     "  SELECT j.lesson_id, j.trace_id FROM generation_jobs j"
     "    LEFT JOIN generation_workers w ON w.slot = j.slot"
     "   WHERE j.slot IS NOT NULL AND (j.slot, j.epoch) <> ($1, $2::bigint)"
-    "     AND (w.slot IS NULL OR j.epoch < w.epoch"
-    "          OR w.beat < now() - make_interval(secs => $3::int))"
+    "     AND (j.slot = $1 OR ($4::bool AND (w.slot IS NULL OR j.epoch < w.epoch"
+    "          OR w.beat < now() - make_interval(secs => $3::int))))"
     "   LIMIT 500 FOR UPDATE OF j SKIP LOCKED),"
     " told AS ("
     "  UPDATE lesson_traces t"
@@ -51,47 +60,72 @@ static const struct db_statement recover = {
     "    FROM lost WHERE t.id = lost.trace_id),"
     " freed AS ("
     "  UPDATE generation_jobs j"
-    "     SET slot = NULL, epoch = NULL, interruptions = interruptions + 1"
+    "     SET slot = NULL, epoch = NULL, lost_slot = slot, lost_epoch = epoch,"
+    "         interruptions = interruptions + 1"
     "    FROM lost WHERE j.lesson_id = lost.lesson_id RETURNING 1)"
-    "SELECT count(*) FROM freed",
-    3,
+    "SELECT count(*), (SELECT count(*) FROM generation_jobs WHERE slot IS NULL AND deaths >= 2)"
+    "  FROM freed",
+    4,
 };
 
-static const struct db_statement claim = {
-    "job_claim",
-    "WITH picked AS ("
-    "  SELECT lesson_id FROM generation_jobs WHERE slot IS NULL"
-    "   ORDER BY created_at LIMIT $3::int FOR UPDATE SKIP LOCKED),"
-    " held AS ("
-    "  UPDATE generation_jobs j SET slot = $1, epoch = $2::bigint, claimed_at = now()"
-    "    FROM picked, generation_workers w"
-    "   WHERE j.lesson_id = picked.lesson_id AND w.slot = $1 AND w.epoch = $2::bigint"
-    "  RETURNING j.*)"
-    "SELECT h.lesson_id, h.trace_id, l.outline, l.options, h.provider, h.model,"
-    "       coalesce(t.decisions, '[]'), coalesce(t.llm_call_count, 0),"
-    "       (extract(epoch FROM clock_timestamp() - h.created_at) * 1000)::bigint"
-    "  FROM held h JOIN lessons l ON l.id = h.lesson_id"
-    "  LEFT JOIN lesson_traces t ON t.id = h.trace_id",
-    3,
-};
+/* Several claim at once: each takes what no other has locked. A process that lost its slot, none.
+ */
+#define CLAIM(which, limit)                                                                        \
+    "WITH picked AS ("                                                                             \
+    "  SELECT lesson_id FROM generation_jobs WHERE slot IS NULL AND " which                        \
+    "   ORDER BY created_at LIMIT " limit " FOR UPDATE SKIP LOCKED),"                              \
+    " held AS ("                                                                                   \
+    "  UPDATE generation_jobs j"                                                                   \
+    "     SET slot = $1, epoch = $2::bigint, claimed_at = now(), lost_slot = NULL,"                \
+    "         lost_epoch = NULL"                                                                   \
+    "    FROM picked, generation_workers w"                                                        \
+    "   WHERE j.lesson_id = picked.lesson_id AND w.slot = $1 AND w.epoch = $2::bigint"             \
+    "  RETURNING j.*)"                                                                             \
+    "SELECT h.lesson_id, h.trace_id, l.outline, l.options, h.provider, h.model,"                   \
+    "       coalesce(t.decisions, '[]'), jsonb_array_length(coalesce(t.llm_calls, '[]')),"         \
+    "       (extract(epoch FROM clock_timestamp() - h.created_at) * 1000)::bigint, h.deaths,"      \
+    "       coalesce(t.prompt_tokens, -1), coalesce(t.completion_tokens, -1),"                     \
+    "       coalesce(t.total_tokens, -1), t.cost_usd, trace_failures(t.llm_calls),"                \
+    "       coalesce(trace_spent(t.llm_calls), 0), t.request_id"                                   \
+    "  FROM held h JOIN lessons l ON l.id = h.lesson_id"                                           \
+    "  LEFT JOIN lesson_traces t ON t.id = h.trace_id"
 
-/* $1 lesson, $2 slot, $3 epoch, $4 … $13 the progress: the same numbers in both statements. */
+static const struct db_statement claim = {"job_claim", CLAIM("deaths < 2", "$3::int"), 3};
+static const struct db_statement claim_suspect = {"job_claim_suspect", CLAIM("deaths >= 2", "1"),
+                                                  2};
+
+/* $1 lesson, $2 slot, $3 epoch, $4 trace, $5 … the progress: the same numbers in both statements.
+ */
+#define PUT_CALL                                                                                   \
+    "CASE WHEN $5::jsonb IS NULL THEN t.llm_calls"                                                 \
+    "     ELSE trace_put_call(t.llm_calls, $5::jsonb) END"
 #define PROGRESS_SET                                                                               \
-    "llm_calls = CASE WHEN $4::int < 0 THEN t.llm_calls"                                           \
-    "                 ELSE jsonb_set(t.llm_calls, ARRAY[$4], $5::jsonb) END,"                      \
-    " llm_call_count = $6::int, decisions = $7::jsonb, model = coalesce($8, t.model),"             \
+    "llm_calls = " PUT_CALL ","                                                                    \
+    " llm_call_count = greatest($6::int, t.llm_call_count),"                                       \
+    " decisions = $7::jsonb, model = coalesce($8, t.model),"                                       \
     " error_class = coalesce($9, t.error_class), last_error = coalesce($10, t.last_error),"        \
     " prompt_tokens = $11::bigint, completion_tokens = $12::bigint, total_tokens = $13::bigint,"   \
     " cost_usd = $14::numeric"
 enum { PROGRESS_ARGS = 14 };
 
+/* Held, or lost and not yet begun by another: a late word is as good. */
+#define FENCE                                                                                      \
+    "((slot = $2 AND epoch = $3::bigint)"                                                          \
+    " OR (slot IS NULL AND lost_slot = $2 AND lost_epoch = $3::bigint))"
+
+/* Too late, but the call was made: the trace says so. */
+#define LATE                                                                                       \
+    " late AS ("                                                                                   \
+    "  UPDATE lesson_traces t"                                                                     \
+    "     SET llm_calls = " PUT_CALL ", llm_call_count = jsonb_array_length(" PUT_CALL ")"         \
+    "   WHERE t.id = $4::uuid AND $5::jsonb IS NOT NULL AND NOT EXISTS (SELECT FROM job))"
+
 static const struct db_statement record = {
     "job_record",
     "WITH job AS ("
-    "  SELECT trace_id FROM generation_jobs"
-    "   WHERE lesson_id = $1::uuid AND slot = $2 AND epoch = $3::bigint FOR SHARE),"
+    "  SELECT trace_id FROM generation_jobs WHERE lesson_id = $1::uuid AND " FENCE " FOR SHARE),"
     " traced AS ("
-    "  UPDATE lesson_traces t SET " PROGRESS_SET " FROM job WHERE t.id = job.trace_id)"
+    "  UPDATE lesson_traces t SET " PROGRESS_SET " FROM job WHERE t.id = job.trace_id)," LATE
     "SELECT count(*) FROM job",
     PROGRESS_ARGS,
 };
@@ -103,8 +137,7 @@ static const struct db_statement finish = {
     "  SELECT id FROM lessons WHERE id = $1::uuid FOR NO KEY UPDATE),"
     " job AS ("
     "  DELETE FROM generation_jobs j USING lesson"
-    "   WHERE j.lesson_id = lesson.id AND j.slot = $2 AND j.epoch = $3::bigint"
-    "  RETURNING j.lesson_id, j.trace_id),"
+    "   WHERE j.lesson_id = lesson.id AND " FENCE "  RETURNING j.lesson_id, j.trace_id),"
     " learned AS ("
     "  UPDATE lessons l"
     "     SET status = CASE WHEN $15::bool THEN 'generated' ELSE 'error' END,"
@@ -115,11 +148,12 @@ static const struct db_statement finish = {
     "  UPDATE lesson_traces t"
     "     SET status = CASE WHEN $15::bool THEN 'completed' ELSE 'failed' END,"
     "         response_data = $18::jsonb || jsonb_build_object('content', $17),"
-    "         error_message = $19, provider_used = $20, fallback_providers = $21::text[],"
-    "         total_duration_ms = least($22::bigint, 2147483647), completed_at = now(),"
-    "         " PROGRESS_SET "    FROM job WHERE t.id = job.trace_id)"
+    "         error_message = $19, provider_used = $20,"
+    "         fallback_providers = trace_fallbacks(" PUT_CALL "),"
+    "         total_duration_ms = least($21::bigint, 2147483647), completed_at = now(),"
+    "         " PROGRESS_SET "    FROM job WHERE t.id = job.trace_id)," LATE
     "SELECT count(*) FROM job",
-    22,
+    21,
 };
 
 static const struct db_statement release = {
@@ -148,9 +182,17 @@ void job_register(struct db_call *call, const char *slot)
     *call = (struct db_call){&enlist, {db_arg(slot)}};
 }
 
-void job_beat(struct db_call *call, struct arena *a, const struct job_holder *me)
+void job_beat(struct db_call *call, struct arena *a, const struct job_holder *me, bool spool_ok)
 {
-    *call = (struct db_call){&beat, {db_arg(me->slot), db_arg_int(a, me->epoch)}};
+    *call = (struct db_call){
+        &beat, {db_arg(me->slot), db_arg_int(a, me->epoch), db_arg(spool_ok ? "true" : "false")}};
+}
+
+void job_charge(struct db_call *call, struct arena *a, const struct job_holder *me,
+                const char *lesson_id)
+{
+    *call =
+        (struct db_call){&charge, {db_arg(lesson_id), db_arg(me->slot), db_arg_int(a, me->epoch)}};
 }
 
 void job_leave(struct db_call *call, struct arena *a, const struct job_holder *me)
@@ -159,16 +201,22 @@ void job_leave(struct db_call *call, struct arena *a, const struct job_holder *m
 }
 
 void job_recover(struct db_call *call, struct arena *a, const struct job_holder *me,
-                 long lease_seconds)
+                 long lease_seconds, bool others)
 {
-    *call = (struct db_call){
-        &recover, {db_arg(me->slot), db_arg_int(a, me->epoch), db_arg_int(a, lease_seconds)}};
+    *call = (struct db_call){&recover,
+                             {db_arg(me->slot), db_arg_int(a, me->epoch),
+                              db_arg_int(a, lease_seconds), db_arg(others ? "true" : "false")}};
 }
 
 void job_claim(struct db_call *call, struct arena *a, const struct job_holder *me, int limit)
 {
     *call = (struct db_call){&claim,
                              {db_arg(me->slot), db_arg_int(a, me->epoch), db_arg_int(a, limit)}};
+}
+
+void job_claim_suspect(struct db_call *call, struct arena *a, const struct job_holder *me)
+{
+    *call = (struct db_call){&claim_suspect, {db_arg(me->slot), db_arg_int(a, me->epoch)}};
 }
 
 void job_claimed(const struct db_rows *rows, int row, struct job_claimed *job)
@@ -183,6 +231,14 @@ void job_claimed(const struct db_rows *rows, int row, struct job_claimed *job)
         .decisions = db_value(rows, row, 6),
         .calls = (int)db_int(rows, row, 7),
         .age_ms = db_int(rows, row, 8),
+        .deaths = (int)db_int(rows, row, 9),
+        .prompt_tokens = db_int(rows, row, 10),
+        .completion_tokens = db_int(rows, row, 11),
+        .total_tokens = db_int(rows, row, 12),
+        .cost_usd = db_value(rows, row, 13),
+        .failures = db_value(rows, row, 14),
+        .spent = (int)db_int(rows, row, 15),
+        .request_id = db_value(rows, row, 16),
     };
 }
 
@@ -192,13 +248,13 @@ static struct db_arg known(struct arena *a, int64_t count)
 }
 
 static void put_progress(struct db_call *call, struct arena *a, const struct job_holder *me,
-                         const char *lesson_id, const struct job_progress *p)
+                         const struct job_name *job, const struct job_progress *p)
 {
     const struct db_arg args[PROGRESS_ARGS] = {
-        db_arg(lesson_id),
+        db_arg(job->lesson_id),
         db_arg(me->slot),
         db_arg_int(a, me->epoch),
-        db_arg_int(a, p->call_index),
+        db_arg(job->trace_id),
         db_arg(p->call),
         db_arg_int(a, p->call_count),
         db_arg(p->decisions),
@@ -216,27 +272,27 @@ static void put_progress(struct db_call *call, struct arena *a, const struct job
 }
 
 void job_record(struct db_call *call, struct arena *a, const struct job_holder *me,
-                const char *lesson_id, const struct job_progress *p)
+                const struct job_name *job, const struct job_progress *p)
 {
     *call = (struct db_call){&record, {{0}}};
-    put_progress(call, a, me, lesson_id, p);
+    put_progress(call, a, me, job, p);
 }
 
 void job_finish(struct db_call *call, struct arena *a, const struct job_holder *me,
-                const char *lesson_id, const struct job_progress *p, const struct job_result *r)
+                const struct job_name *job, const struct job_progress *p,
+                const struct job_result *r)
 {
     struct db_arg *rest = call->args + PROGRESS_ARGS;
 
     *call = (struct db_call){&finish, {{0}}};
-    put_progress(call, a, me, lesson_id, p);
+    put_progress(call, a, me, job, p);
     rest[0] = db_arg(r->generated ? "true" : "false");
     rest[1] = db_arg(r->title);
     rest[2] = r->generated ? db_arg_bytes(r->content, r->content_len) : db_arg(NULL);
     rest[3] = db_arg(r->response_data);
     rest[4] = db_arg(r->error_message);
     rest[5] = db_arg(r->provider_used);
-    rest[6] = db_arg(r->fallback_providers);
-    rest[7] = db_arg_int(a, r->duration_ms);
+    rest[6] = db_arg_int(a, r->duration_ms);
 }
 
 void job_release(struct db_call *call, struct arena *a, const struct job_holder *me,
@@ -251,6 +307,16 @@ void job_reconcile(struct db_call *call, struct arena *a, const struct job_holde
 {
     *call =
         (struct db_call){&reconcile, {db_arg(me->slot), db_arg_int(a, me->epoch), db_arg(held)}};
+}
+
+const struct db_statement *job_statement(const char *name)
+{
+    static const struct db_statement *const spooled[] = {&record, &finish, &release};
+
+    for (size_t i = 0; i < sizeof spooled / sizeof *spooled; i++)
+        if (strcmp(spooled[i]->name, name) == 0)
+            return spooled[i];
+    return NULL;
 }
 
 void job_listen(struct db_call calls[2])

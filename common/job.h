@@ -22,20 +22,35 @@ struct job_holder {
 
 /* Take the slot: one row, one column, the new epoch. */
 void job_register(struct db_call *call, const char *slot);
-/* One row if the slot is still this process's; none if another has taken it. */
-void job_beat(struct db_call *call, struct arena *a, const struct job_holder *me);
+/*
+ * One row if the slot is still this process's; none if another has taken it. spool_ok: whether what
+ * PostgreSQL does not take could be kept; /readyz tells.
+ */
+void job_beat(struct db_call *call, struct arena *a, const struct job_holder *me, bool spool_ok);
 /* On a clean end: the slot is free, nobody needs to wait for its lease. */
 void job_leave(struct db_call *call, struct arena *a, const struct job_holder *me);
 
+/* A process of this slot died while it ran the job's own code: the job is charged with it. */
+void job_charge(struct db_call *call, struct arena *a, const struct job_holder *me,
+                const char *lesson_id);
+
 /*
  * Requeue, at most 500 a call, what this slot's former processes held and what slots without a
- * heartbeat for lease_seconds hold; their calls under way are marked worker_lost. The count.
+ * heartbeat for lease_seconds hold; their calls under way are marked worker_lost. One row: how
+ * many, and how many queued jobs are suspects. others: also those of other slots, which a process
+ * leaves alone until it has been connected for a while: after an outage the living must be able to
+ * beat first.
  */
 void job_recover(struct db_call *call, struct arena *a, const struct job_holder *me,
-                 long lease_seconds);
+                 long lease_seconds, bool others);
+
+/* From so many deaths on a job is a suspect, and runs alone; from the latter on it is failed. */
+enum { JOB_DEATHS_SUSPECT = 2, JOB_DEATHS_MAX = 3 };
 
 /* Hold up to limit queued jobs, oldest first; a row each, see job_claimed(). */
 void job_claim(struct db_call *call, struct arena *a, const struct job_holder *me, int limit);
+/* Hold one suspect. */
+void job_claim_suspect(struct db_call *call, struct arena *a, const struct job_holder *me);
 
 struct job_claimed {
     const char *lesson_id, *trace_id;
@@ -43,37 +58,50 @@ struct job_claimed {
     const char *provider, *model;  /* asked for; NULL: none */
     const char *decisions;         /* JSON array so far */
     int calls;                     /* provider calls in the trace so far */
-    int64_t age_ms;                /* since the request was committed */
+    int spent;                     /* those of them that count for the limit */
+    int deaths;
+    int64_t prompt_tokens, completion_tokens, total_tokens; /* so far; -1: unknown */
+    const char *cost_usd;                                   /* so far; NULL: unknown */
+    const char *failures;                                   /* so far, as text; NULL: none */
+    const char *request_id;                                 /* NULL: the trace is gone */
+    int64_t age_ms;                                         /* since the request was committed */
 };
 void job_claimed(const struct db_rows *rows, int row, struct job_claimed *job); /* borrows */
 
+struct job_name {
+    const char *lesson_id, *trace_id;
+};
+
 /* What the trace shows of a generation so far; LLM counts are -1, cost NaN, while unknown. */
 struct job_progress {
-    int call_index;   /* of the element in llm_calls, from 0; -1: none to store */
-    const char *call; /* the element, JSON */
+    const char
+        *call; /* the element of llm_calls, JSON, named by its span_id; NULL: none to store */
     int call_count;
     const char *decisions; /* JSON array */
     const char *model, *error_class, *last_error;
     int64_t prompt_tokens, completion_tokens, total_tokens;
     double cost_usd;
 };
-/* Store a call that is about to begin, or that ended. Count: 0 if the job is not held any more. */
+/*
+ * Store a call that is about to begin, or that ended. Count: 0 if the job is not held any more; the
+ * call itself is put into the trace all the same, if there is one: no call is untold.
+ */
 void job_record(struct db_call *call, struct arena *a, const struct job_holder *me,
-                const char *lesson_id, const struct job_progress *p);
+                const struct job_name *job, const struct job_progress *p);
 
 struct job_result {
     bool generated;
     const char *title, *content; /* when generated */
     size_t content_len;
-    const char *response_data;      /* JSON without the content; NULL when failed */
-    const char *error_message;      /* when failed */
-    const char *provider_used;      /* when generated */
-    const char *fallback_providers; /* array literal of PostgreSQL, "{}" for none */
+    const char *response_data; /* JSON without the content; NULL when failed */
+    const char *error_message; /* when failed */
+    const char *provider_used; /* when generated */
     int64_t duration_ms;
 };
 /* End the generation: lesson, trace and job at once. Count: 0 as above. */
 void job_finish(struct db_call *call, struct arena *a, const struct job_holder *me,
-                const char *lesson_id, const struct job_progress *p, const struct job_result *r);
+                const struct job_name *job, const struct job_progress *p,
+                const struct job_result *r);
 
 /* Give the job back to the queue, uncharged. Count: 0 as above. */
 void job_release(struct db_call *call, struct arena *a, const struct job_holder *me,
@@ -85,6 +113,9 @@ void job_release(struct db_call *call, struct arena *a, const struct job_holder 
  */
 void job_reconcile(struct db_call *call, struct arena *a, const struct job_holder *me,
                    const char *held);
+
+/* The statement that a spooled write named; NULL if there is none. */
+const struct db_statement *job_statement(const char *name);
 
 /* Hear of new jobs ('generation_queued') and of deleted lessons ('generation_cancelled'). */
 void job_listen(struct db_call calls[2]);

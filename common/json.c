@@ -81,6 +81,35 @@ static size_t number(const char *s, size_t len)
     return i < len && strchr(" \t\r\n,]}", s[i]) == NULL ? 0 : i;
 }
 
+/* The value of "\uXXXX" at s; -1 if it is something else. */
+static long escape_value(const char *s, size_t len)
+{
+    char hex[5] = "";
+    char *end;
+    long value;
+
+    if (len < 6 || s[0] != '\\' || s[1] != 'u')
+        return -1;
+    memcpy(hex, s + 2, 4);
+    value = strtol(hex, &end, 16);
+    return end == hex + 4 ? value : -1;
+}
+
+static bool is_surrogate_pair(const char *s, size_t len)
+{
+    long high = escape_value(s, len), low = len > 6 ? escape_value(s + 6, len - 6) : -1;
+
+    return high >= 0xD800 && high <= 0xDBFF && low >= 0xDC00 && low <= 0xDFFF;
+}
+
+/* An escape is a character of its own, or the first half of a pair. */
+static bool check_escape(const char *s, size_t len)
+{
+    long value = escape_value(s, len);
+
+    return value < 0xD800 || value > 0xDFFF || is_surrogate_pair(s, len);
+}
+
 /* What json-c lets pass although RFC 8259 or we do not; counts the outermost object's members. */
 static bool scan(const char *text, size_t len, int *members, struct err *e)
 {
@@ -96,8 +125,10 @@ static bool scan(const char *text, size_t len, int *members, struct err *e)
                 return err_set(e, ERR_INPUT, "json: raw control character at byte %zu", i);
             if (c == '\\' && len - i > 5 && memcmp(text + i, "\\u0000", 6) == 0)
                 return err_set(e, ERR_INPUT, "json: \\u0000 at byte %zu", i);
+            if (c == '\\' && !check_escape(text + i, len - i))
+                return err_set(e, ERR_INPUT, "json: half a surrogate pair at byte %zu", i);
             if (c == '\\')
-                i++;
+                i += is_surrogate_pair(text + i, len - i) ? 7 : 1;
             else if (c == '"')
                 in_string = false;
         } else if (c == '"') {

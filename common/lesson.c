@@ -12,9 +12,13 @@ enum { RACES_MAX = 5 };
  */
 static const struct db_statement create = {
     "lesson_create",
-    "WITH lesson AS ("
+    "WITH queue AS ("
+    "  SELECT count(*) >= $9::int AS busy"
+    "    FROM (SELECT FROM generation_jobs WHERE owner = $2 LIMIT $9::int) j),"
+    " lesson AS ("
     "  INSERT INTO lessons (id, owner, title, outline, options, idempotency_key)"
-    "  VALUES ($1::uuid, $2, $3, $4, $5::jsonb, $6) ON CONFLICT DO NOTHING RETURNING *),"
+    "  SELECT $1::uuid, $2, $3, $4, $5::jsonb, $6 FROM queue WHERE NOT busy"
+    "  ON CONFLICT DO NOTHING RETURNING *),"
     " trace AS ("
     "  INSERT INTO lesson_traces (id, lesson_id, owner, request_id, request_data)"
     "  SELECT $7::uuid, id, owner, $8, jsonb_build_object('outline', outline) || options"
@@ -31,15 +35,23 @@ static const struct db_statement create = {
     "       id, (SELECT row_to_json(v) FROM lesson_full v WHERE v.id = l.id)"
     "  FROM lessons l"
     " WHERE ((owner = $2 AND idempotency_key = $6) OR id = $1::uuid)"
-    "   AND NOT EXISTS (SELECT FROM lesson)",
-    8,
+    "   AND NOT EXISTS (SELECT FROM lesson) "
+    "UNION ALL "
+    "SELECT 'full', NULL, NULL FROM queue"
+    " WHERE busy AND NOT EXISTS (SELECT FROM lessons WHERE (owner = $2 AND idempotency_key = $6)"
+    "                                                   OR id = $1::uuid)",
+    9,
 };
 
 static const struct db_statement regenerate = {
     "lesson_regenerate",
-    "WITH lesson AS ("
+    "WITH queue AS ("
+    "  SELECT count(*) >= $6::int AS busy"
+    "    FROM (SELECT FROM generation_jobs WHERE owner = $7 LIMIT $6::int) j),"
+    " lesson AS ("
     "  UPDATE lessons SET status = 'generating', error_message = NULL, updated_at = now()"
-    "   WHERE id = $1::uuid AND status <> 'generating' RETURNING *),"
+    "    FROM queue WHERE id = $1::uuid AND status <> 'generating' AND NOT busy"
+    "  RETURNING lessons.*),"
     " request AS ("
     "  SELECT id, owner, outline,"
     "         CASE WHEN $3::text IS NULL AND $4::text IS NULL THEN options"
@@ -54,8 +66,15 @@ static const struct db_statement regenerate = {
     " job AS ("
     "  INSERT INTO generation_jobs (lesson_id, trace_id, owner, provider, model)"
     "  SELECT id, $2::uuid, owner, options->>'provider', options->>'model' FROM request)"
-    "SELECT (SELECT count(*) FROM lesson), (SELECT count(*) FROM lessons WHERE id = $1::uuid)",
-    5,
+    "SELECT (SELECT count(*) FROM lesson), (SELECT count(*) FROM lessons WHERE id = $1::uuid),"
+    "       (SELECT busy FROM queue)",
+    7,
+};
+
+static const struct db_statement queue_full = {
+    "lesson_queue_full",
+    "SELECT count(*) >= $1::int FROM (SELECT FROM generation_jobs LIMIT $1::int) j",
+    1,
 };
 
 static const struct db_statement announce = {
@@ -110,16 +129,22 @@ const char *lesson_create(struct db *db, struct arena *a, const struct db_identi
 
     uuid_create(lesson_id);
     uuid_create(trace_id);
-    call = (struct db_call){&create,
-                            {db_arg(lesson_id), db_arg(who->user), db_arg(r->title),
-                             db_arg(r->outline), db_arg(r->options), db_arg(r->idempotency_key),
-                             db_arg(trace_id), db_arg(who->request_id)}};
+    call =
+        (struct db_call){&create,
+                         {db_arg(lesson_id), db_arg(who->user), db_arg(r->title),
+                          db_arg(r->outline), db_arg(r->options), db_arg(r->idempotency_key),
+                          db_arg(trace_id), db_arg(who->request_id), db_arg_int(a, r->queued_max)}};
     /* Whoever waits for another's insert of the same key does not see it yet: the next try does. */
     for (int i = 0; i < RACES_MAX && (rows == NULL || db_count(rows) == 0); i++)
         if (!db_run(db, a, who, &call, 1, &rows, DB_RETRY, deadline_ms, e))
             return NULL;
     if (db_count(rows) == 0) {
         err_set(e, ERR_CONFLICT, "idempotency-key: its lesson is being made or deleted right now");
+        return NULL;
+    }
+    if (is("full", rows)) {
+        err_set(e, ERR_RATE, "user: %ld generations are queued or running, no more at a time",
+                r->queued_max);
         return NULL;
     }
     if (is("other", rows)) {
@@ -132,7 +157,7 @@ const char *lesson_create(struct db *db, struct arena *a, const struct db_identi
 
 const char *lesson_regenerate(struct db *db, struct arena *a, const struct db_identity *who,
                               const char *id, const char *provider, const char *model,
-                              int deadline_ms, struct err *e)
+                              long queued_max, int deadline_ms, struct err *e)
 {
     char trace_id[UUID_SIZE];
     struct db_call calls[2];
@@ -147,11 +172,27 @@ const char *lesson_regenerate(struct db *db, struct arena *a, const struct db_id
         return NULL;
     if (db_int(rows[0], 0, 1) == 0)
         err_set(e, ERR_NOT_FOUND, "id: no lesson %s", id);
+    else if (db_int(rows[0], 0, 0) == 0 && strcmp(db_value(rows[0], 0, 2), "t") == 0)
+        err_set(e, ERR_RATE, "user: %ld generations are queued or running, no more at a time",
+                queued_max);
     else if (db_int(rows[0], 0, 0) == 0)
         err_set(e, ERR_CONFLICT, "id: lesson %s is being generated", id);
     else
         return db_value(rows[1], 0, 0);
     return NULL;
+}
+
+bool lesson_queue_full(struct db *db, long max, int deadline_ms)
+{
+    struct arena *a = arena_create();
+    struct db_call call = {&queue_full, {db_arg_int(a, max)}};
+    struct db_rows *rows;
+    struct err e;
+    bool full = db_run(db, a, NULL, &call, 1, &rows, DB_RETRY, deadline_ms, &e) &&
+                strcmp(db_value(rows, 0, 0), "t") == 0;
+
+    arena_destroy(a);
+    return full;
 }
 
 void lesson_announce(struct db *db, int deadline_ms)

@@ -15,11 +15,13 @@ struct lesson_request {
     const char *title, *outline;
     const char *options;         /* JSON object: gradeLevel … provider?, model? */
     const char *idempotency_key; /* or NULL */
+    long queued_max;             /* of one user */
 };
 
 /*
  * The lesson as JSON, its id in id; it is new, or the one that the same request with the same
- * Idempotency-Key made before. NULL and ERR_UNPROCESSABLE if that key came with another request.
+ * Idempotency-Key made before. NULL and ERR_UNPROCESSABLE if that key came with another request,
+ * ERR_RATE if the user has queued_max generations queued or running.
  */
 const char *lesson_create(struct db *db, struct arena *a, const struct db_identity *who,
                           const struct lesson_request *r, int deadline_ms, const char **id,
@@ -27,11 +29,15 @@ const char *lesson_create(struct db *db, struct arena *a, const struct db_identi
 
 /*
  * A new trace and job for the same request, with another provider or model if one is given (NULL:
- * none). The lesson as JSON; NULL and ERR_NOT_FOUND, or ERR_CONFLICT while it is generating.
+ * none). The lesson as JSON; NULL and ERR_NOT_FOUND, ERR_CONFLICT while it is generating, or
+ * ERR_RATE as above.
  */
 const char *lesson_regenerate(struct db *db, struct arena *a, const struct db_identity *who,
                               const char *id, const char *provider, const char *model,
-                              int deadline_ms, struct err *e);
+                              long queued_max, int deadline_ms, struct err *e);
+
+/* Whether max generations, of all users, are queued or running. db sees all: lesson_admin's. */
+bool lesson_queue_full(struct db *db, long max, int deadline_ms);
 
 void lesson_announce(struct db *db, int deadline_ms);
 

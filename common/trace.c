@@ -32,11 +32,14 @@ static const struct db_statement delete_one = {
 
 static const struct db_statement delete_some = {
     "trace_delete_some",
-    "WITH picked AS (SELECT id FROM lesson_traces ORDER BY created_at, id LIMIT 1000),"
+    "WITH picked AS (SELECT id FROM lesson_traces "
+    "                 WHERE created_at <= $1::timestamptz ORDER BY created_at, id LIMIT 1000),"
     " gone AS (DELETE FROM lesson_traces t USING picked WHERE t.id = picked.id RETURNING 1)"
     "SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM picked)",
-    0,
+    1,
 };
+
+static const struct db_statement now = {"trace_now", "SELECT clock_timestamp()", 0};
 
 static bool is_status(const char *s)
 {
@@ -243,11 +246,14 @@ bool trace_delete(struct db *db, struct arena *a, const struct db_identity *who,
 bool trace_delete_all(struct db *db, struct arena *a, const struct db_identity *who,
                       int deadline_ms, long long *deleted, struct err *e)
 {
-    struct db_call call = {&delete_some, {{0}}};
+    struct db_call call = {&now, {{0}}};
     struct db_rows *rows;
     long long picked;
 
     *deleted = 0;
+    if (!db_run(db, a, who, &call, 1, &rows, DB_RETRY, deadline_ms, e))
+        return false;
+    call = (struct db_call){&delete_some, {db_arg(db_value(rows, 0, 0))}};
     do {
         if (!db_run(db, a, who, &call, 1, &rows, DB_ONCE, deadline_ms, e))
             return false;

@@ -13,13 +13,17 @@ static struct {
     int deadline_ms;
 } api;
 
-void api_init(const char *program)
+bool api_init(const char *program, struct err *e)
 {
     const char *user = config_text("DATABASE_API_URL"), *admin = config_text("DATABASE_ADMIN_URL");
 
-    api.user = db_create(user ? user : "", program);
-    api.admin = db_create(admin ? admin : "", program);
+    if (user == NULL || admin == NULL)
+        return err_set(e, ERR_INPUT, "%s: required",
+                       user ? "DATABASE_ADMIN_URL" : "DATABASE_API_URL");
+    api.user = db_create(user, program);
+    api.admin = db_create(admin, program);
     api.deadline_ms = (int)config_int("DB_REQUEST_MS");
+    return true;
 }
 
 void api_finish(void)
@@ -31,6 +35,11 @@ void api_finish(void)
 struct db *api_db(const struct http_req *req)
 {
     return req->admin ? api.admin : api.user;
+}
+
+struct db *api_admin_db(void)
+{
+    return api.admin;
 }
 
 struct db *api_system_db(void)

@@ -13,10 +13,12 @@
 /* The parameters of a page, for a route's query table. */
 #define API_PAGE_PARAMETERS "limit", "offset", "cursor"
 
-void api_init(const char *program);
+/* False and ERR_INPUT if a database URL is missing: libpq would connect as whoever we are. */
+bool api_init(const char *program, struct err *e);
 void api_finish(void);
 
 struct db *api_db(const struct http_req *req);
+struct db *api_admin_db(void);  /* for what must see everybody's rows */
 struct db *api_system_db(void); /* for what nobody asks: lesson_api, without a user */
 struct db_identity *api_identity(const struct http_req *req);
 int api_deadline_ms(void);

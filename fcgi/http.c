@@ -389,7 +389,7 @@ void http_fail(struct http_req *req, const struct err *e)
 {
     struct request *r = (struct request *)req;
     int status = problems[e->kind].status;
-    struct buf *b = buf_create(req->arena, 4096);
+    struct buf *b = buf_create(req->arena, 4096), *text = buf_create(req->arena, 1024);
     struct json_out o = {b, false};
     const char *detail = problems[e->kind].opaque
                              ? (e->kind == ERR_UNAVAILABLE ? "the service is not available at the "
@@ -402,13 +402,14 @@ void http_fail(struct http_req *req, const struct err *e)
     if (status == 503 || status == 429)
         http_add_header(req, "Retry-After: %d", RETRY_AFTER_S);
     json_begin(&o, NULL, '{');
+    utf8_store(text, detail, strlen(detail)); /* a text may have been cut within a character */
     json_put_text(&o, "type", "about:blank");
     json_put_text(&o, "title", problems[e->kind].title);
     json_put_int(&o, "status", status);
-    json_put_text(&o, "detail", detail);
+    json_put_text(&o, "detail", buf_text(text));
     json_put_text(&o, "code", problems[e->kind].code);
     json_put_text(&o, "request_id", req->id);
-    json_put_text(&o, "error", detail);
+    json_put_text(&o, "error", buf_text(text));
     json_end(&o, '}');
     r->first = r->last = NULL;
     http_add(req, buf_text(b), b->len);

@@ -4,6 +4,7 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/config.h"
 #include "common/health.h"
@@ -38,6 +39,21 @@ static bool read_key(const struct http_req *req, struct lesson_request *r, struc
            err_set(e, ERR_INPUT, "idempotency-key: at most %d bytes", REQUEST_KEY_MAX);
 }
 
+/* Asked once a second: the limit is against overload, not a count. */
+static bool check_queue(struct err *e)
+{
+    static time_t asked;
+    static bool full;
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (now.tv_sec != asked) {
+        full = lesson_queue_full(api_admin_db(), config_int("QUEUED_MAX"), api_deadline_ms());
+        asked = now.tv_sec;
+    }
+    return !full || err_set(e, ERR_UNAVAILABLE, "queue: full");
+}
+
 static void create(struct http_req *req)
 {
     struct json_object *body = NULL;
@@ -46,11 +62,12 @@ static void create(struct http_req *req)
     struct err e;
 
     if (!read_key(req, &r, &e) || (body = http_body(req, &e)) == NULL ||
-        !request_read(req->arena, body, &r, &e)) {
+        !request_read(req->arena, body, &r, &e) || !check_queue(&e)) {
         http_fail(req, &e);
         return;
     }
     r.options = clean(req->arena, r.options);
+    r.queued_max = config_int("USER_QUEUED_MAX");
     doc = lesson_create(api_db(req), req->arena, api_identity(req), &r, api_deadline_ms(), &id, &e);
     if (doc == NULL) {
         http_fail(req, &e);
@@ -67,12 +84,13 @@ static void regenerate(struct http_req *req)
     struct err e;
     struct json_object *body = http_body(req, &e);
 
-    if (body == NULL || !request_read_regenerate(body, &provider, &model, &e)) {
+    if (body == NULL || !request_read_regenerate(body, &provider, &model, &e) || !check_queue(&e)) {
         http_fail(req, &e);
         return;
     }
     doc = lesson_regenerate(api_db(req), req->arena, api_identity(req), req->param, provider,
-                            model ? clean(req->arena, model) : NULL, api_deadline_ms(), &e);
+                            model ? clean(req->arena, model) : NULL, config_int("USER_QUEUED_MAX"),
+                            api_deadline_ms(), &e);
     if (doc == NULL) {
         http_fail(req, &e);
         return;
@@ -183,12 +201,12 @@ int main(int argc, char *argv[])
     struct err e;
     int status;
 
-    if (!config_init(CONFIG_LESSONS, "lessons.fcgi", argc, argv, &e)) {
+    if (!config_init(CONFIG_LESSONS, "lessons.fcgi", argc, argv, &e) ||
+        !api_init("lessons.fcgi", &e)) {
         fprintf(stderr, "lessons.fcgi: %s\n", e.text);
         return 2;
     }
     log_init("lessons.fcgi");
-    api_init("lessons.fcgi");
     status = http_run(routes);
     api_finish();
     return status;

@@ -135,12 +135,12 @@ int main(int argc, char *argv[])
     struct err e;
     int status;
 
-    if (!config_init(CONFIG_TRACES, "traces.fcgi", argc, argv, &e)) {
+    if (!config_init(CONFIG_TRACES, "traces.fcgi", argc, argv, &e) ||
+        !api_init("traces.fcgi", &e)) {
         fprintf(stderr, "traces.fcgi: %s\n", e.text);
         return 2;
     }
     log_init("traces.fcgi");
-    api_init("traces.fcgi");
     status = http_run(routes);
     api_finish();
     return status;

@@ -130,6 +130,12 @@ static int64_t step_ms(CURL *easy, CURLINFO from, CURLINFO to)
     return end <= 0 ? LLM_UNKNOWN : end < begin ? 0 : (end - begin + 500) / 1000;
 }
 
+/* Whether there was a connection to send the request over. */
+static bool is_connected(const struct call *c)
+{
+    return step_ms(c->easy, CURLINFO_NONE, CURLINFO_PRETRANSFER_TIME_T) != LLM_UNKNOWN;
+}
+
 static void read_timing(struct call *c)
 {
     curl_off_t tls = 0;
@@ -137,7 +143,7 @@ static void read_timing(struct call *c)
 
     c->timing.ttfb = step_ms(c->easy, CURLINFO_NONE, CURLINFO_STARTTRANSFER_TIME_T);
     curl_easy_getinfo(c->easy, CURLINFO_NUM_CONNECTS, &connections);
-    if (connections == 0 && c->timing.ttfb != LLM_UNKNOWN)
+    if (connections == 0 && is_connected(c))
         return; /* over a connection that was there */
     curl_easy_getinfo(c->easy, CURLINFO_APPCONNECT_TIME_T, &tls);
     c->timing.dns = step_ms(c->easy, CURLINFO_NONE, CURLINFO_NAMELOOKUP_TIME_T);
@@ -154,7 +160,7 @@ static void fail_transfer(struct call *c, CURLcode rc)
     switch (rc) {
     case CURLE_OPERATION_TIMEDOUT:
         llm_fail(&c->answer, LLM_TIMEOUT,
-                 c->timing.connect == LLM_UNKNOWN ? "no connection in time" : "no answer in time");
+                 is_connected(c) ? "no answer in time" : "no connection in time");
         break;
     case CURLE_PARTIAL_FILE:
     case CURLE_HTTP2_STREAM:
@@ -311,6 +317,17 @@ void call_stop(struct call *c, enum llm_failure failure, const char *error)
         c->duration_ms = loop_now() - c->started_at;
     llm_fail(&c->answer, failure, error);
     c->ended = true;
+}
+
+void call_refuse(struct call *c)
+{
+    if (!c->ended)
+        call_stop(c, LLM_CANCELLED, "the call was not made: it could not be recorded");
+    else
+        llm_fail(&c->answer, LLM_INVALID_RESPONSE, "the answer could not be stored");
+    c->answer.content = c->answer.model = c->answer.id = c->answer.finish_reason = NULL;
+    c->answer.content_len = 0;
+    c->provider_request_id = NULL;
 }
 
 /* ---- the record ---- */

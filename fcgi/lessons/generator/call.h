@@ -62,6 +62,9 @@ void call_start(struct call *c, int64_t timeout_ms, const struct llm_prices *pri
 /* Stop a call under way, for the reason given; done() will not run. */
 void call_stop(struct call *c, enum llm_failure failure, const char *error);
 
+/* PostgreSQL does not take the answer's text: the call failed, and shows none of it. */
+void call_refuse(struct call *c);
+
 /* The element of llm_calls, without secrets, storable as text; in the arena given. */
 const char *call_element(struct arena *a, const struct call *c);
 

@@ -16,13 +16,15 @@
 #include "fcgi/lessons/generator/prompt.h"
 #include "fcgi/lessons/generator/retry.h"
 #include "fcgi/lessons/generator/store.h"
+#include "fcgi/lessons/generator/word.h"
 
 enum { PROVIDERS_MAX = 16, SUMMARY_MAX = 4000, RESPONSE_MAX = 16 << 20 };
 
 struct generation {
     struct arena *arena;
     struct generation *next, **link;
-    const char *lesson_id;
+    const char *lesson_id, *trace_id;
+    const char *log_id; /* the request that began it */
     struct prompt_options options;
     struct llm_prompt prompt;
     const char *asked_model; /* for the first provider of the plan; NULL: its own */
@@ -32,14 +34,14 @@ struct generation {
     int plan_length, place;     /* where in it we are */
     int tries;                  /* on the provider in place */
     int calls;                  /* in the trace, those of earlier processes included */
-    int calls_here;             /* made by this process */
+    int spent;                  /* those that count for the limit */
     struct call *call;
     struct loop_timer timer; /* a wait before the next try */
+    bool generated;          /* how it ended, once it has */
     bool refused;            /* the result was not taken once */
 
     struct decisions *decisions;
-    struct buf *summary;   /* of what failed */
-    struct buf *fallbacks; /* an array literal without its end */
+    struct buf *summary; /* of what failed */
     const char *model, *last_error;
     enum llm_failure failure;
     int64_t prompt_tokens, completion_tokens, total_tokens;
@@ -113,18 +115,23 @@ static int64_t left_ms(const struct generation *g)
     return g->deadline - loop_now();
 }
 
+static int64_t total_ms(const struct generation *g)
+{
+    return g->age_ms + (loop_now() - g->begin);
+}
+
 /* ---- storing ---- */
 
 static void lost(struct generation *g, const char *why)
 {
-    log_info(g->lesson_id, "generation dropped", LOG_TEXT("reason", why));
+    log_info(g->log_id, "generation dropped", LOG_TEXT("lesson", g->lesson_id),
+             LOG_TEXT("reason", why));
     destroy(g);
 }
 
 static struct job_progress progress(struct generation *g, struct arena *a, bool with_call)
 {
     return (struct job_progress){
-        .call_index = with_call ? g->calls - 1 : -1,
         .call = with_call ? call_element(a, g->call) : NULL,
         .call_count = g->calls,
         .decisions = decisions_json(g->decisions, a),
@@ -149,25 +156,32 @@ static void record(struct generation *g, void (*done)(void *, bool, const struct
     struct store_write *w = store_write_create();
     struct job_progress p = progress(g, w->arena, true);
 
-    job_record(&w->call, w->arena, context.me, g->lesson_id, &p);
+    job_record(&w->call, w->arena, context.me, &(struct job_name){g->lesson_id, g->trace_id}, &p);
     w->done = done;
     w->arg = g;
     store_add(w);
 }
 
+/* How it ended is said when it is stored, or when it is known that it will not be. */
 static void finish_stored(void *arg, bool held, const struct err *failed)
 {
     struct generation *g = arg;
 
-    (void)held;
     if (failed == NULL || g->refused) {
+        log_info(g->log_id, "generation ended", LOG_TEXT("lesson", g->lesson_id),
+                 LOG_TEXT("status", !held          ? "dropped"
+                                    : g->generated ? "generated"
+                                                   : "error"),
+                 LOG_TEXT("model", g->model ? g->model : "-"), LOG_INT("calls", g->calls),
+                 LOG_INT("ms", total_ms(g)));
         destroy(g);
         return;
     }
-    log_error(g->lesson_id, "result not stored", LOG_TEXT("error", failed->text));
-    g->refused = true; /* once more, without the call that PostgreSQL does not take */
-    call_destroy(g->call);
-    g->call = NULL;
+    log_error(g->log_id, "result not stored", LOG_TEXT("lesson", g->lesson_id),
+              LOG_TEXT("error", failed->text));
+    g->refused = true; /* once more, without the text that PostgreSQL does not take */
+    if (g->call != NULL)
+        call_refuse(g->call);
     give_up(g, "the result could not be stored");
 }
 
@@ -175,24 +189,12 @@ static void finish(struct generation *g, struct store_write *w, const struct job
 {
     struct job_progress p = progress(g, w->arena, g->call != NULL);
 
-    job_finish(&w->call, w->arena, context.me, g->lesson_id, &p, r);
+    job_finish(&w->call, w->arena, context.me, &(struct job_name){g->lesson_id, g->trace_id}, &p,
+               r);
     w->done = finish_stored;
     w->arg = g;
     store_add(w);
-    log_info(g->lesson_id, "generation ended",
-             LOG_TEXT("status", r->generated ? "generated" : "error"),
-             LOG_TEXT("provider", r->provider_used ? r->provider_used : "-"),
-             LOG_INT("calls", g->calls), LOG_INT("ms", r->duration_ms));
-}
-
-static const char *array_literal(struct generation *g, struct arena *a)
-{
-    return arena_printf(a, "{%s}", buf_text(g->fallbacks));
-}
-
-static int64_t total_ms(const struct generation *g)
-{
-    return g->age_ms + (loop_now() - g->begin);
+    g->generated = r->generated;
 }
 
 static void give_up(struct generation *g, const char *reason)
@@ -204,7 +206,6 @@ static void give_up(struct generation *g, const char *reason)
     r.error_message = g->summary->len
                           ? arena_printf(w->arena, "%s: %s", reason, buf_text(g->summary))
                           : arena_strdup(w->arena, reason);
-    r.fallback_providers = array_literal(g, w->arena);
     finish(g, w, &r);
 }
 
@@ -234,7 +235,6 @@ static void succeed(struct generation *g)
     r.title = markdown_title(w->arena, r.content);
     r.response_data = response_data(g, w->arena, r.title, r.content);
     r.provider_used = endpoint_of(g)->name;
-    r.fallback_providers = array_literal(g, w->arena);
     finish(g, w, &r);
 }
 
@@ -279,11 +279,11 @@ static void note_breaker(struct generation *g)
     bool failed = c->answer.failure != LLM_NONE && rule->counts;
     struct breaker *b = breaker_of(g);
     int64_t now = loop_now();
-    bool opens = breaker_note(b, now, failed, c->probe);
+    bool opens = breaker_note(b, now, failed && !is_asked_model(g), c->probe);
     int64_t hold = rule->hold_ms;
 
     if (c->answer.failure == LLM_RATE_LIMITED && c->retry_after_ms > RETRY_PATIENCE_MS)
-        hold = c->retry_after_ms;
+        hold = c->retry_after_ms < BREAKER_OPEN_MAX_MS ? c->retry_after_ms : BREAKER_OPEN_MAX_MS;
     if (c->answer.failure == LLM_NONE && c->probe)
         context.breaker_closed(g->plan[g->place]);
     else if (hold > 0 && !is_asked_model(g)) {
@@ -313,7 +313,7 @@ static void failed(struct generation *g)
         .status = c->status,
         .retry_after_ms = c->retry_after_ms,
         .tries = g->tries,
-        .calls = g->calls_here,
+        .calls = g->spent,
         .calls_max = (int)config_int("ATTEMPTS_MAX"),
         .left_ms = left_ms(g),
         .other_ready = other_ready(g),
@@ -323,12 +323,12 @@ static void failed(struct generation *g)
     bool keep = breaker_allows(breaker_of(g)) || !state.other_ready;
     const char *reason = llm_failure_name(c->answer.failure);
 
-    log_warn(g->lesson_id, "call failed", LOG_TEXT("provider", c->endpoint->name),
-             LOG_TEXT("class", reason), LOG_INT("status", c->status),
-             LOG_TEXT("error", c->answer.error));
+    log_warn(g->log_id, "call failed", LOG_TEXT("lesson", g->lesson_id),
+             LOG_TEXT("provider", c->endpoint->name), LOG_TEXT("class", reason),
+             LOG_INT("status", c->status), LOG_TEXT("error", c->answer.error));
     if (left_ms(g) <= 0)
         give_up(g, "the deadline of the generation passed");
-    else if (g->calls_here >= state.calls_max)
+    else if (g->spent >= state.calls_max)
         give_up(g, "the limit of calls for one generation is reached");
     else if (d.action == RETRY_SAME && keep) {
         decisions_add(g->decisions, "wait", c->endpoint->name, reason, d.wait_ms);
@@ -344,6 +344,7 @@ static void failed(struct generation *g)
 static void call_ended(struct call *c)
 {
     struct generation *g = c->arg;
+    const char *before = word_enter(g->lesson_id);
 
     add_totals(g);
     note_breaker(g);
@@ -351,6 +352,7 @@ static void call_ended(struct call *c)
         succeed(g);
     else
         failed(g);
+    word_leave(before);
 }
 
 /* The intent is stored: now the first byte may go. */
@@ -358,6 +360,7 @@ static void intent_stored(void *arg, bool held, const struct err *refused)
 {
     struct generation *g = arg;
     int64_t timeout = endpoint_of(g)->attempt_timeout_ms;
+    const char *before;
 
     if (!held && refused == NULL) {
         lost(g, "lease or lesson gone");
@@ -365,7 +368,14 @@ static void intent_stored(void *arg, bool held, const struct err *refused)
     }
     if (timeout > left_ms(g))
         timeout = left_ms(g) > 1 ? left_ms(g) : 1;
+    if (refused != NULL) { /* no call without its intent */
+        call_refuse(g->call);
+        give_up(g, "the call could not be recorded");
+        return;
+    }
+    before = word_enter(g->lesson_id);
     call_start(g->call, timeout, context.prices, call_ended, g);
+    word_leave(before);
 }
 
 static void start_call(struct generation *g, const char *action, const char *reason)
@@ -375,7 +385,7 @@ static void start_call(struct generation *g, const char *action, const char *rea
     call_destroy(g->call);
     g->tries++;
     g->calls++;
-    g->calls_here++;
+    g->spent++;
     g->call = call_create(endpoint_of(g), model, &g->prompt, g->calls);
     g->call->probe = breaker_take(breaker_of(g));
     g->model = arena_strdup(g->arena, g->call->model);
@@ -386,8 +396,10 @@ static void start_call(struct generation *g, const char *action, const char *rea
 static void try_again(void *arg)
 {
     struct generation *g = arg;
+    const char *before = word_enter(g->lesson_id);
 
     start_call(g, "retry", llm_failure_name(g->failure));
+    word_leave(before);
 }
 
 /* ---- which provider ---- */
@@ -395,7 +407,7 @@ static void try_again(void *arg)
 /* With every configured provider of the rest open, the breakers say nothing, and are ignored. */
 static bool all_open(const struct generation *g)
 {
-    for (int i = 0; i < g->plan_length; i++)
+    for (int i = g->place; i < g->plan_length; i++)
         if (context.endpoints[g->plan[i]].configured && breaker_allows(&breakers[g->plan[i]]))
             return false;
     return true;
@@ -431,7 +443,6 @@ static void next_provider(struct generation *g, const char *reason)
     }
     if (g->call != NULL) {
         record(g, result_stored);
-        buf_printf(g->fallbacks, "%s%s", g->fallbacks->len ? "," : "", endpoint_of(g)->name);
     }
     start_call(g, g->call != NULL ? "fallback" : "try", reason);
 }
@@ -460,6 +471,7 @@ void generate_start(const struct job_claimed *job)
     struct arena *a = arena_create();
     struct generation *g = arena_alloc(a, sizeof *g);
     struct arena *scratch = arena_create();
+    const char *before;
     struct err e;
 
     *g = (struct generation){
@@ -467,31 +479,40 @@ void generate_start(const struct job_claimed *job)
         .next = first,
         .link = &first,
         .lesson_id = arena_strdup(a, job->lesson_id),
+        .trace_id = arena_strdup(a, job->trace_id),
+        .log_id = arena_strdup(a, job->request_id ? job->request_id : "-"),
         .asked_model = job->model ? arena_strdup(a, job->model) : NULL,
         .begin = loop_now(),
         .age_ms = job->age_ms,
         .calls = job->calls,
+        .spent = job->spent,
         .timer = {.fire = try_again},
         .decisions = decisions_create(a, job->decisions),
         .summary = buf_create(a, SUMMARY_MAX),
-        .fallbacks = buf_create(a, SUMMARY_MAX),
-        .prompt_tokens = LLM_UNKNOWN,
-        .completion_tokens = LLM_UNKNOWN,
-        .total_tokens = LLM_UNKNOWN,
-        .cost_usd = NAN,
+        .prompt_tokens = job->prompt_tokens,
+        .completion_tokens = job->completion_tokens,
+        .total_tokens = job->total_tokens,
+        .cost_usd = job->cost_usd ? strtod(job->cost_usd, NULL) : NAN,
     };
     g->timer.arg = g;
+    if (job->failures != NULL)
+        buf_puts(g->summary, job->failures);
     g->deadline = g->begin + config_int("GENERATION_TIMEOUT_SECONDS") * 1000;
     if (first != NULL)
         first->link = &g->next;
     first = g;
     in_flight++;
+    before = word_enter(g->lesson_id);
     prompt_read_options(json_parse(scratch, job->options, strlen(job->options), &e), &g->options);
     g->options.grade_level = arena_strdup(a, g->options.grade_level);
     prompt_build(a, job->outline, &g->options, &g->prompt);
     arena_destroy(scratch);
     make_plan(g, job->provider);
-    next_provider(g, NULL);
+    if (job->deaths >= JOB_DEATHS_MAX)
+        give_up(g, "its code ended three processes: it is not tried again");
+    else
+        next_provider(g, NULL);
+    word_leave(before);
 }
 
 /* ---- from outside ---- */

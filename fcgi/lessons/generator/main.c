@@ -20,7 +20,9 @@
 #include "fcgi/lessons/generator/breaker.h"
 #include "fcgi/lessons/generator/generate.h"
 #include "fcgi/lessons/generator/loop.h"
+#include "fcgi/lessons/generator/spool.h"
 #include "fcgi/lessons/generator/store.h"
+#include "fcgi/lessons/generator/word.h"
 
 enum {
     CLAIM_BATCH = 64,
@@ -28,8 +30,9 @@ enum {
     HEALTH_MS = 1000,
     RECOVER_MS = 5000,
     CONNECT_FIRST_MS = 50,
-    CONNECT_MAX_MS = 5000,
-    FLUSH_MS = 5000, /* after draining: for PostgreSQL to take the rest */
+    CONNECT_MAX_MS = 1000, /* serving again soon after it is back */
+    FLUSH_MS = 5000,       /* after draining: for PostgreSQL to take the rest */
+    SILENCE_MS = 15000,    /* over the role's statement_timeout: nobody is there any more */
 };
 
 static struct {
@@ -41,7 +44,11 @@ static struct {
     size_t *chain;
     size_t chain_length;
     int watched; /* PostgreSQL's socket */
-    bool was_ready, claiming, claim_again, registered, draining, leaving;
+    bool was_ready, claiming, claim_again, registering, registered, draining, leaving;
+    bool isolating; /* a suspect runs, or will when nothing else does */
+    const char
+        *died_in;     /* the lesson whose code the former process ran when it died; "" for none */
+    int64_t ready_at; /* since when PostgreSQL is there */
     int64_t connect_delay;
     struct loop_timer connect, connect_limit, beat, recover, poll, health, drain;
 } gen = {.watched = -1};
@@ -101,21 +108,39 @@ static void claim_done(struct db_segment *s)
         generate_start(&job);
     }
     arena_destroy(s->arena);
+    if (n == 0 && gen.isolating)
+        gen.isolating = false; /* there is no suspect left */
     if (n == CLAIM_BATCH || gen.claim_again)
         claim();
 }
 
-static void claim(void)
+/* A suspect is begun when nothing else is under way, and nothing else until it has ended. */
+static int claim_limit(void)
 {
     int room = (int)config_int("GENERATIONS_IN_FLIGHT_MAX") - generate_in_flight();
-    struct control *c;
 
-    gen.claim_again = gen.claiming;
-    if (gen.claiming || gen.draining || !gen.registered || room <= 0 || !db_ready(gen.db))
+    if (gen.isolating)
+        return generate_in_flight() == 0 ? 1 : 0;
+    return room < CLAIM_BATCH ? room : CLAIM_BATCH;
+}
+
+static void claim(void)
+{
+    struct control *c;
+    int limit = claim_limit();
+
+    gen.claim_again = gen.claiming && !gen.isolating;
+    if (gen.claiming || gen.draining || !gen.registered || limit <= 0 || !db_ready(gen.db) ||
+        !store_replayed() || !store_safe())
         return;
     c = control_create(claim_done);
-    job_claim(control_add(c), c->segment.arena, &gen.me, room < CLAIM_BATCH ? room : CLAIM_BATCH);
-    gen.claiming = control_send(c);
+    if (gen.isolating)
+        job_claim_suspect(control_add(c), c->segment.arena, &gen.me);
+    else
+        job_claim(control_add(c), c->segment.arena, &gen.me, limit);
+    gen.claiming = true; /* before: it may be over when sending returns */
+    if (!control_send(c))
+        gen.claiming = false;
 }
 
 static void poll_queue(void *arg)
@@ -154,7 +179,7 @@ static void send_beat(void)
     if (!gen.registered || !db_ready(gen.db))
         return;
     c = control_create(beat_done);
-    job_beat(control_add(c), c->segment.arena, &gen.me);
+    job_beat(control_add(c), c->segment.arena, &gen.me, store_safe());
     control_send(c);
 }
 
@@ -167,8 +192,12 @@ static void beat(void *arg)
 
 static void recover_done(struct db_segment *s)
 {
-    long long n = succeeded(s, "recovery") ? db_int(s->rows[0], 0, 0) : 0;
+    long long n = 0;
 
+    if (succeeded(s, "recovery")) {
+        n = db_int(s->rows[0], 0, 0);
+        gen.isolating = gen.isolating || db_int(s->rows[0], 0, 1) > 0;
+    }
     arena_destroy(s->arena);
     if (n == 0)
         return;
@@ -186,7 +215,8 @@ static void recover(void *arg)
     if (!gen.registered || gen.draining || !db_ready(gen.db))
         return;
     c = control_create(recover_done);
-    job_recover(control_add(c), c->segment.arena, &gen.me, config_int("LEASE_SECONDS"));
+    job_recover(control_add(c), c->segment.arena, &gen.me, config_int("LEASE_SECONDS"),
+                loop_now() - gen.ready_at >= config_int("LEASE_SECONDS") * 1000 / 6);
     control_send(c);
 }
 
@@ -216,6 +246,10 @@ static void read_health(void *arg)
 
     (void)arg;
     loop_timer_set(&gen.health, HEALTH_MS);
+    if (db_waiting_ms(gen.db) > SILENCE_MS) {
+        log_warn("-", "PostgreSQL does not answer");
+        db_disconnect(gen.db);
+    }
     if (!gen.registered || !db_ready(gen.db))
         return;
     c = control_create(health_done);
@@ -261,6 +295,18 @@ static int position_of(size_t endpoint)
     return -1;
 }
 
+/* What a breaker's state is worth under: another URL, key or model is another provider. */
+static const char *fingerprint(struct arena *a, const struct llm_endpoint *e)
+{
+    const char *parts[] = {e->base_url, e->model, e->key};
+    uint64_t h = 14695981039346656037U; /* FNV-1a: tells a change, and no key */
+
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        for (const char *p = parts[i] ? parts[i] : ""; *p; p++)
+            h = (h ^ (unsigned char)*p) * 1099511628211U;
+    return arena_printf(a, "%016llx", (unsigned long long)h);
+}
+
 static void greeting_done(struct db_segment *s)
 {
     bool done = succeeded(s, "greeting");
@@ -281,7 +327,8 @@ static void greet(bool first)
 
     for (size_t i = 0; first && i < gen.endpoint_count; i++)
         health_publish(control_add(c), a, gen.endpoints[i].name, position_of(i),
-                       gen.endpoints[i].model, gen.endpoints[i].configured);
+                       gen.endpoints[i].model, gen.endpoints[i].configured,
+                       fingerprint(a, &gen.endpoints[i]));
     job_reconcile(control_add(c), a, &gen.me, generate_held(a));
     job_listen(&c->calls[c->segment.count]);
     c->segment.count += 2;
@@ -289,6 +336,36 @@ static void greet(bool first)
 }
 
 /* ---- the connection ---- */
+
+static void charged(struct db_segment *s)
+{
+    bool done = succeeded(s, "charge");
+
+    if (done && db_count(s->rows[0]) > 0)
+        log_warn(gen.died_in, "charged with the death of a process");
+    arena_destroy(s->arena);
+    if (!done)
+        return; /* a new connection begins here again */
+    word_clear();
+    gen.registered = true;
+    greet(true);
+}
+
+/* If the former process died in a job's own code, the job is charged before it is requeued. */
+static void charge(void)
+{
+    struct control *c = control_create(charged);
+
+    if (*gen.died_in) {
+        job_charge(control_add(c), c->segment.arena, &gen.me, gen.died_in);
+        control_send(c);
+        return;
+    }
+    arena_destroy(c->segment.arena);
+    word_clear();
+    gen.registered = true;
+    greet(true);
+}
 
 static void register_done(struct db_segment *s)
 {
@@ -299,25 +376,35 @@ static void register_done(struct db_segment *s)
     arena_destroy(s->arena);
     if (!done)
         return;
-    gen.registered = true;
     log_info("-", "started", LOG_TEXT("slot", gen.me.slot), LOG_INT("epoch", gen.me.epoch));
-    greet(true);
+    charge();
 }
 
 static void connected(void)
 {
-    struct control *c;
-
     gen.connect_delay = 0;
+    gen.ready_at = loop_now();
+    gen.registering = false;
     loop_timer_stop(&gen.connect_limit);
     if (gen.registered) {
         send_beat();
         greet(false);
-        return;
     }
+}
+
+/*
+ * Not before what the former process spooled is replayed: that was written under its epoch, which
+ * ends here.
+ */
+static void register_now(void)
+{
+    struct control *c;
+
+    if (gen.registered || gen.registering || !db_ready(gen.db) || !store_replayed())
+        return;
     c = control_create(register_done);
     job_register(control_add(c), gen.me.slot);
-    control_send(c);
+    gen.registering = control_send(c);
 }
 
 static void sync_watch(void);
@@ -423,7 +510,8 @@ static void on_signal(void *arg)
 static void after(void)
 {
     store_send();
-    if (gen.draining && !gen.leaving && !gen.claiming && generate_in_flight() == 0 && store_empty())
+    register_now();
+    if (gen.draining && !gen.leaving && !gen.claiming && generate_in_flight() == 0 && store_idle())
         leave();
     sync_watch();
 }
@@ -450,7 +538,8 @@ static bool lock_slot(struct err *e)
         return err_set(e, ERR_INPUT, "gethostname: %s", strerror(errno));
     host[sizeof host - 1] = '\0';
     gen.me.slot = arena_printf(gen.arena, "%s:%s", host, slot);
-    return true;
+    return word_open(arena_printf(gen.arena, "%s/slot-%s.word", dir, slot), &gen.died_in, e) &&
+           spool_open(dir, slot, config_int("SPOOL_MAX_MB"), config_int("SPOOL_RESERVE_MB"), e);
 }
 
 static bool load(struct err *e)
@@ -498,8 +587,15 @@ static void raise_file_limit(void)
     }
 }
 
+static void spool_written(void *arg)
+{
+    (void)arg;
+    spool_advance();
+}
+
 static void run(void)
 {
+    loop_watch(spool_fd(), false, spool_written, &gen.died_in);
     loop_on_stop_signal(on_signal, NULL);
     db_on_notify(gen.db, on_notify, NULL);
     set_timer(&gen.connect, connect_now, 0);
@@ -534,6 +630,8 @@ int main(int argc, char *argv[])
     run();
     generate_finish();
     db_destroy(gen.db);
+    spool_close();
+    word_close();
     loop_finish();
     arena_destroy(gen.arena);
     curl_global_cleanup();

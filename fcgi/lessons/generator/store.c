@@ -1,17 +1,38 @@
 #include "fcgi/lessons/generator/store.h"
 
+#include "common/job.h"
 #include "common/log.h"
+#include "fcgi/lessons/generator/loop.h"
+#include "fcgi/lessons/generator/spool.h"
+
+enum {
+    PAUSE_FIRST_MS = 50,
+    PAUSE_MAX_MS = 5000,
+    SPOOL_RETRY_MS = 1000,
+    SPOOL_BATCH_BYTES = 16 << 20
+};
 
 static struct {
     struct db *db;
     struct store_write *first, *last;
-    int batch_count;
-    int alone; /* so many of the first are sent one by one */
+    int under_way;               /* so many of the first are in a segment, or being spooled */
+    int replaying;               /* so many frames of the spool are in a segment */
+    int alone;                   /* so many of the next are sent one by one */
+    int64_t pause, paused_until; /* after PostgreSQL, though there, took nothing */
+    int64_t away_since;          /* 0: PostgreSQL is there */
+    int64_t spool_failed;        /* when; 0: it did not */
+    struct loop_timer wake;
 } store;
+
+static void do_nothing(void *arg)
+{
+    (void)arg; /* the loop comes round, and store_send() with it */
+}
 
 void store_init(struct db *db)
 {
     store.db = db;
+    store.wake.fire = do_nothing;
 }
 
 struct store_write *store_write_create(void)
@@ -33,9 +54,19 @@ void store_add(struct store_write *w)
     store.last = w;
 }
 
-bool store_empty(void)
+bool store_idle(void)
 {
-    return store.first == NULL;
+    return store.first == NULL && store.replaying == 0;
+}
+
+bool store_replayed(void)
+{
+    return store.replaying == 0 && spool_empty() && !spool_writing();
+}
+
+bool store_safe(void)
+{
+    return spool_has_room() && store.spool_failed == 0;
 }
 
 void store_forget(const void *arg)
@@ -57,58 +88,192 @@ static void finish_first(bool held, const struct err *failed)
     arena_destroy(w->arena);
 }
 
+/* ---- PostgreSQL refuses ---- */
+
+/*
+ * What a failed segment means for its writes: away, they stay first and go again; one of many is
+ * bad, they go one by one; one alone is bad: true.
+ */
+static bool is_refused(const struct db_segment *s)
+{
+    if (s->err.kind == ERR_NONE || s->err.kind == ERR_UNAVAILABLE)
+        return false;
+    if (s->count > 1) {
+        store.alone = s->count;
+        return false;
+    }
+    log_error("-", "write refused", LOG_TEXT("statement", s->calls[0].statement->name),
+              LOG_TEXT("error", s->err.text));
+    spool_bury(&s->calls[0]);
+    return true;
+}
+
+/* There, but read-only, full or shutting down: again, and each time later. */
+static void pace(const struct db_segment *s)
+{
+    if (s->err.kind != ERR_UNAVAILABLE) {
+        store.pause = 0;
+        return;
+    }
+    store.pause = store.pause ? 2 * store.pause : PAUSE_FIRST_MS;
+    if (store.pause > PAUSE_MAX_MS)
+        store.pause = PAUSE_MAX_MS;
+    store.paused_until = loop_now() + store.pause;
+    loop_timer_set(&store.wake, store.pause);
+}
+
+static void count_alone(const struct db_segment *s)
+{
+    if (store.alone > 0 && s->count == 1 && s->err.kind != ERR_UNAVAILABLE)
+        store.alone--;
+}
+
+static int batch_size(void)
+{
+    return store.alone > 0 ? 1 : STORE_BATCH;
+}
+
+static struct db_segment *segment_create(void (*done)(struct db_segment *s), struct db_call **calls)
+{
+    struct arena *a = arena_create();
+    struct db_segment *s = arena_alloc(a, sizeof *s);
+
+    *calls = arena_alloc(a, STORE_BATCH * sizeof **calls);
+    *s = (struct db_segment){.arena = a, .calls = *calls, .done = done};
+    return s;
+}
+
+/* ---- from memory ---- */
+
 /* Whether the statement did anything: a count of 0 says that the job is not ours any more. */
 static bool is_held(const struct db_rows *rows)
 {
     return db_count(rows) > 0 && db_int(rows, 0, 0) > 0;
 }
 
-static void batch_failed(const struct err *e)
-{
-    if (e->kind == ERR_UNAVAILABLE)
-        return; /* they stay first, and go again */
-    if (store.batch_count > 1) {
-        store.alone = store.batch_count;
-        return;
-    }
-    log_error("-", "write refused", LOG_TEXT("statement", store.first->call.statement->name),
-              LOG_TEXT("error", e->text));
-    finish_first(false, e);
-}
-
 static void batch_done(struct db_segment *s)
 {
-    int count = store.batch_count;
+    int count = s->err.kind == ERR_NONE ? s->count : 0;
+    bool refused = is_refused(s);
 
-    if (s->err.kind != ERR_NONE) {
-        batch_failed(&s->err);
-        count = 0;
-    }
-    if (store.alone > 0 && s->err.kind != ERR_UNAVAILABLE && store.batch_count == 1)
-        store.alone--;
-    store.batch_count = 0;
+    pace(s);
+    count_alone(s);
+    store.under_way = 0;
+    if (refused)
+        finish_first(false, &s->err);
     for (int i = 0; i < count; i++)
         finish_first(is_held(s->rows[i]), NULL);
     arena_destroy(s->arena);
 }
 
+static void send_batch(void)
+{
+    struct db_call *calls;
+    struct db_segment *s = segment_create(batch_done, &calls);
+
+    for (struct store_write *w = store.first; w != NULL && s->count < batch_size(); w = w->next)
+        calls[s->count++] = w->call;
+    store.under_way = s->count;
+    if (!db_send(store.db, s)) {
+        store.under_way = 0;
+        arena_destroy(s->arena);
+    }
+}
+
+/* ---- from the spool ---- */
+
+static void replay_done(struct db_segment *s)
+{
+    bool refused = is_refused(s);
+
+    pace(s);
+    count_alone(s);
+    store.replaying = 0;
+    if (s->err.kind == ERR_NONE || refused)
+        spool_forget(s->count);
+    if (s->err.kind == ERR_NONE && spool_empty())
+        log_info("-", "spool replayed");
+    arena_destroy(s->arena);
+}
+
+static void replay(void)
+{
+    struct db_call *calls;
+    struct db_segment *s = segment_create(replay_done, &calls);
+
+    s->count = spool_read(s->arena, job_statement, calls, batch_size());
+    store.replaying = s->count;
+    if (s->count == 0 || !db_send(store.db, s)) {
+        store.replaying = 0;
+        arena_destroy(s->arena);
+    }
+}
+
+/* ---- to the spool ---- */
+
+static void spooled(bool stored)
+{
+    int count = store.under_way;
+
+    store.under_way = 0;
+    store.spool_failed = stored ? 0 : loop_now();
+    for (int i = 0; stored && i < count; i++)
+        finish_first(true, NULL);
+}
+
+static size_t size_of(const struct db_call *call)
+{
+    size_t n = 0;
+
+    for (int i = 0; i < call->statement->args; i++)
+        n += call->args[i].len;
+    return n;
+}
+
+static void spool_batch(void)
+{
+    size_t bytes = 0;
+
+    if (spool_writing() || !spool_has_room())
+        return;
+    if (store.spool_failed != 0 && loop_now() - store.spool_failed < SPOOL_RETRY_MS)
+        return;
+    for (struct store_write *w = store.first; w != NULL && bytes < SPOOL_BATCH_BYTES; w = w->next) {
+        spool_add(&w->call);
+        bytes += size_of(&w->call);
+        store.under_way++;
+    }
+    spool_write(spooled);
+}
+
+/* ---- each round ---- */
+
+static void send_what_waits(void)
+{
+    store.away_since = 0;
+    if (spool_writing() || store.replaying > 0 || store.under_way > 0 ||
+        (store.pause > 0 && loop_now() < store.paused_until))
+        return;
+    if (store.spool_failed != 0 && spool_has_room())
+        store.spool_failed = 0;
+    while (!spool_empty() && store.replaying == 0 && db_ready(store.db))
+        replay();
+    if (store.replaying == 0 && store.first != NULL && db_ready(store.db))
+        send_batch();
+}
+
 void store_send(void)
 {
-    struct db_call calls[STORE_BATCH];
-    struct db_segment *s;
-    struct arena *a;
-    int most = store.alone > 0 ? 1 : STORE_BATCH, n = 0;
-
-    if (store.batch_count > 0 || store.first == NULL || !db_ready(store.db))
+    if (db_ready(store.db)) {
+        send_what_waits();
         return;
-    for (struct store_write *w = store.first; w != NULL && n < most; w = w->next)
-        calls[n++] = w->call;
-    a = arena_create();
-    s = arena_alloc(a, sizeof *s);
-    *s = (struct db_segment){.arena = a, .calls = calls, .count = n, .done = batch_done};
-    store.batch_count = n;
-    if (!db_send(store.db, s)) {
-        store.batch_count = 0;
-        arena_destroy(a);
     }
+    if (store.away_since == 0)
+        store.away_since = loop_now();
+    if (store.first == NULL || store.under_way > 0)
+        return;
+    if (loop_now() - store.away_since >= STORE_PATIENCE_MS)
+        spool_batch();
+    if (store.first != NULL && store.under_way == 0 && store.wake.index == 0)
+        loop_timer_set(&store.wake, STORE_PATIENCE_MS);
 }

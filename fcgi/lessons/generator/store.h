@@ -2,17 +2,18 @@
  * store: what generations write, behind their back.
  *
  * Writes wait in a queue, in order, and go out in batches: one transaction while
- * the one before is under way. What PostgreSQL could not take because it was away
- * is sent again when it is back; each write may be sent twice without harm. A
- * batch that one bad write spoils is sent again write by write, so that its
- * neighbours are stored. Nothing is dropped.
+ * the one before is under way. With PostgreSQL away they go to the spool, and
+ * from there, before anything newer, when it is back; each may be sent twice
+ * without harm. A batch that one bad write spoils is sent again write by write,
+ * so that its neighbours are stored. Nothing is dropped: what neither PostgreSQL
+ * nor the disk takes stays in memory.
  */
 #ifndef GENERATOR_STORE_H
 #define GENERATOR_STORE_H
 
 #include "common/db.h"
 
-enum { STORE_BATCH = 50 };
+enum { STORE_BATCH = 50, STORE_PATIENCE_MS = 500 };
 
 struct store_write {
     struct arena *arena; /* owns call's arguments and this; destroyed when it is done */
@@ -23,6 +24,7 @@ struct store_write {
     struct store_write *next; /* private */
 };
 
+/* The spool is open. */
 void store_init(struct db *db);
 
 /* A write in an arena of its own, to be filled in and added. */
@@ -32,8 +34,14 @@ void store_add(struct store_write *w);
 /* Forget whom to tell: the write itself goes on. */
 void store_forget(const void *arg);
 
-/* Send what waits, if PostgreSQL is there and no batch is under way. */
+/* Do what can be done now: send a batch, replay, or spool. */
 void store_send(void);
-bool store_empty(void);
+
+/* Nothing waits in memory, and nothing is under way. */
+bool store_idle(void);
+/* Nothing waits on the disk either. */
+bool store_replayed(void);
+/* Whether the spool could take more. While not, nothing new should be begun. */
+bool store_safe(void);
 
 #endif
