@@ -1,7 +1,8 @@
 # make               build the four programs into build/
 # make run           scripts/run: everything, private, on this machine
-# make test          unit tests: no network, no database (scripts/test runs all there is)
-# make test-valgrind the same under valgrind
+# make test          scripts/test: everything that guards the product
+# make unit          unit tests only: no database, nothing installed
+# make unit-valgrind the same under valgrind
 # make check         format, layers, unit tests under sanitizers and valgrind
 # make install       into $(DESTDIR)$(PREFIX)
 # make readme        write the settings table into README.md
@@ -21,11 +22,11 @@ HARDEN  := -fstack-protector-strong -fstack-clash-protection -fno-delete-null-po
            -fPIE
 CFLAGS  ?= -O2 -g
 override CFLAGS += -std=c17 -D_GNU_SOURCE -I. $(PKG_CFLAGS) $(WARN) $(HARDEN)
-DATA_DIR ?= fcgi/lessons/generator/llm
+DATA_DIR ?= $(PREFIX)/share/lesson-tracer
 override CFLAGS += -DSCHEMA='"$(SCHEMA)"' -DDATA_DIR='"$(DATA_DIR)"'
 override LDFLAGS += -pie -Wl,-z,relro,-z,now,-z,noexecstack
 PKG_LIBS := $(shell pkg-config --libs $(PKGS))
-LDLIBS  += -lfcgi $(PKG_LIBS) -lm
+LDLIBS  += -pthread -lfcgi $(PKG_LIBS) -lm
 B       := build$(SAN:%=-%)
 ifdef SAN
 override CFLAGS  += -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all
@@ -59,25 +60,33 @@ $(B)/unit:             LDLIBS += $(shell pkg-config --libs check)
 $(PROGRAMS) $(B)/unit:
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-$(B)/%.o: %.c
+# What was built with other flags is built again.
+$(B)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(CC) $(CFLAGS)' | cmp -s - $@ || echo '$(CC) $(CFLAGS)' > $@
+
+$(B)/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 $(B)/fcgi/lessons/main.o: sql/migrations # its SCHEMA
 
-run: all
+run:
 	scripts/run
 
-test: $(B)/unit
-	$(B)/unit
+test:
+	scripts/test
 
-test-valgrind: $(B)/unit
-	CK_FORK=no valgrind -q --leak-check=full --errors-for-leak-kinds=definite \
+unit: $(B)/unit # sanitized: in one process, since looking for leaks in a thousand takes minutes
+	$(if $(SAN),CK_FORK=no) $(B)/unit
+
+unit-valgrind: $(B)/unit
+	CK_FORK=no valgrind -q --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \
 	    --error-exitcode=1 $(B)/unit
 
 check: format-check layers
-	$(MAKE) test SAN=address,undefined
-	$(MAKE) test-valgrind
+	$(MAKE) unit SAN=address,undefined
+	$(MAKE) unit-valgrind
 
 layers: # common/ knows nothing of fcgi/; one file knows each library
 	@! grep -n '"fcgi/' common/*.[ch]
@@ -95,10 +104,11 @@ readme: $(B)/traces.fcgi
 	    -e '/<!-- settings -->/r $(B)/settings.md' README.md
 
 install: all
-	$(INSTALL) -d $(addprefix $(DESTDIR)$(PREFIX)/,lib/lesson-tracer/scripts share/lesson-tracer/html \
+	$(INSTALL) -d $(addprefix $(DESTDIR)$(PREFIX)/,lib/lesson-tracer/scripts/lib share/lesson-tracer/html \
 	    share/lesson-tracer/sql/migrations share/lesson-tracer/sql/views share/lesson-tracer/nginx/snippets)
 	$(INSTALL) $(PROGRAMS) $(DESTDIR)$(PREFIX)/lib/lesson-tracer/
 	$(INSTALL) scripts/migrate scripts/cleanup $(DESTDIR)$(PREFIX)/lib/lesson-tracer/scripts/
+	$(INSTALL) -m 644 scripts/lib/conninfo.sh $(DESTDIR)$(PREFIX)/lib/lesson-tracer/scripts/lib/
 	$(INSTALL) -m 644 fcgi/lessons/generator/llm/*.json $(DESTDIR)$(PREFIX)/share/lesson-tracer/
 	$(INSTALL) -m 644 sql/migrations/*.sql $(DESTDIR)$(PREFIX)/share/lesson-tracer/sql/migrations/
 	$(INSTALL) -m 644 sql/views/*.sql $(DESTDIR)$(PREFIX)/share/lesson-tracer/sql/views/
@@ -110,5 +120,5 @@ install: all
 clean:
 	rm -rf build build-*
 
-.PHONY: all run readme test test-valgrind check layers format format-check install clean
+.PHONY: FORCE all run readme test unit unit-valgrind check layers format format-check install clean
 -include $(shell find build* -name '*.d' 2>/dev/null)

@@ -54,6 +54,9 @@ static const struct db_statement recover = {
     "             FROM jsonb_array_elements(t.llm_calls) WITH ORDINALITY AS x(c, n)),"
     "         error_class = CASE WHEN t.llm_calls @? '$[*] ? (@.success == null)'"
     "                            THEN 'worker_lost' ELSE t.error_class END,"
+    "         last_error = CASE WHEN t.llm_calls @? '$[*] ? (@.success == null)'"
+    "                           THEN 'the process that made this call ended before the call did'"
+    "                           ELSE t.last_error END,"
     "         decisions = t.decisions || jsonb_build_array(jsonb_build_object("
     "           'at', to_jsonb(clock_timestamp()), 'action', 'retry', 'provider', NULL,"
     "           'reason', 'worker_lost', 'wait_ms', NULL))"
@@ -242,6 +245,12 @@ void job_claimed(const struct db_rows *rows, int row, struct job_claimed *job)
     };
 }
 
+/* The write may outlive the generation that it tells of. */
+static struct db_arg keep(struct arena *a, const char *s)
+{
+    return db_arg(s ? arena_strdup(a, s) : NULL);
+}
+
 static struct db_arg known(struct arena *a, int64_t count)
 {
     return count < 0 ? db_arg(NULL) : db_arg_int(a, count);
@@ -251,16 +260,16 @@ static void put_progress(struct db_call *call, struct arena *a, const struct job
                          const struct job_name *job, const struct job_progress *p)
 {
     const struct db_arg args[PROGRESS_ARGS] = {
-        db_arg(job->lesson_id),
+        keep(a, job->lesson_id),
         db_arg(me->slot),
         db_arg_int(a, me->epoch),
-        db_arg(job->trace_id),
+        keep(a, job->trace_id),
         db_arg(p->call),
         db_arg_int(a, p->call_count),
         db_arg(p->decisions),
-        db_arg(p->model),
+        keep(a, p->model),
         db_arg(p->error_class),
-        db_arg(p->last_error),
+        keep(a, p->last_error),
         known(a, p->prompt_tokens),
         known(a, p->completion_tokens),
         known(a, p->total_tokens),
@@ -298,8 +307,8 @@ void job_finish(struct db_call *call, struct arena *a, const struct job_holder *
 void job_release(struct db_call *call, struct arena *a, const struct job_holder *me,
                  const char *lesson_id)
 {
-    *call =
-        (struct db_call){&release, {db_arg(lesson_id), db_arg(me->slot), db_arg_int(a, me->epoch)}};
+    *call = (struct db_call){&release,
+                             {keep(a, lesson_id), db_arg(me->slot), db_arg_int(a, me->epoch)}};
 }
 
 void job_reconcile(struct db_call *call, struct arena *a, const struct job_holder *me,

@@ -164,9 +164,10 @@ const char *lesson_regenerate(struct db *db, struct arena *a, const struct db_id
     struct db_rows *rows[2];
 
     uuid_create(trace_id);
-    calls[0] = (struct db_call){
-        &regenerate,
-        {db_arg(id), db_arg(trace_id), db_arg(provider), db_arg(model), db_arg(who->request_id)}};
+    calls[0] =
+        (struct db_call){&regenerate,
+                         {db_arg(id), db_arg(trace_id), db_arg(provider), db_arg(model),
+                          db_arg(who->request_id), db_arg_int(a, queued_max), db_arg(who->user)}};
     calls[1] = (struct db_call){&get, {db_arg(id)}};
     if (!db_run(db, a, who, calls, 2, rows, DB_ONCE, deadline_ms, e))
         return NULL;

@@ -27,7 +27,7 @@ nginx_create() {
 
 	if [ ! -f "$dir/users.htpasswd" ]; then
 		{ nginx_user admin "$ADMIN_PASSWORD" && nginx_user user "$USER_PASSWORD"; } >"$dir/users.new"
-		printf 'admin admin;\n' >"$dir/admins.map"
+		printf '"~^admin$" admin;\n' >"$dir/admins.map"
 		mv "$dir/users.new" "$dir/users.htpasswd"
 	fi
 	if ! openssl x509 -checkend 86400 -noout -in "$dir/tls.crt" >/dev/null 2>&1; then
@@ -66,8 +66,10 @@ nginx_start_on_free_ports() {
 			BASE_URL=http://127.0.0.1:$PORT TLS_URL=https://127.0.0.1:$TLS_PORT
 			return
 		fi
-		tail -n 3 "$LOG_DIR/nginx.log" | grep -q 'Address already in use' || break
+		[[ $(tail -n 3 "$LOG_DIR/nginx.log") == *'Address already in use'* ]] || break
+		say "PORT $PORT or TLS_PORT $TLS_PORT was taken meanwhile: trying the next ones"
+		PORT=$((PORT + 1)) TLS_PORT=$((TLS_PORT + 1))
 	done
 	service_log nginx
-	die "nginx did not start (try $try)"
+	die "nginx did not start, at try $try"
 }

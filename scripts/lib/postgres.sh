@@ -12,17 +12,17 @@ postgres_create() {
 	say "Creating a PostgreSQL cluster in $RUN_DIR/postgres"
 	rm -rf "$new"
 	service_dir 0700 "$new"
-	as_service initdb -D "$new" -U "$OPERATOR" -A peer -E UTF8 --locale=C.UTF-8 >"$LOG_DIR/initdb.log" 2>&1 ||
+	step "${AS_SERVICE[@]}" initdb -D "$new" -U "$OPERATOR" -A peer -E UTF8 --locale=C.UTF-8 >"$LOG_DIR/initdb.log" 2>&1 ||
 		die "initdb failed: see $LOG_DIR/initdb.log"
 	printf '%s\n' "ALTER ROLE $OPERATOR PASSWORD '$OPERATOR_DATABASE_PASSWORD'" "CREATE DATABASE $DATABASE" |
-		as_service postgres --single -D "$new" postgres >>"$LOG_DIR/initdb.log" 2>&1
+		"${AS_SERVICE[@]}" postgres --single -D "$new" postgres >>"$LOG_DIR/initdb.log" 2>&1
 	mv "$new" "$RUN_DIR/postgres"
 }
 
 postgres_configure() {
 	local dir=$RUN_DIR/postgres
 
-	as_service tee "$dir/postgresql.conf" >/dev/null <<-CONF
+	"${AS_SERVICE[@]}" tee "$dir/postgresql.conf" >/dev/null <<-CONF
 		# Written by scripts/run at each start. Your own settings: local.conf, beside this file.
 		listen_addresses = ''
 		unix_socket_directories = '$SOCKETS'
@@ -36,16 +36,16 @@ postgres_configure() {
 		log_line_prefix = '%m [%p] %q%u@%d '
 		include_if_exists = 'local.conf'
 	CONF
-	as_service tee "$dir/pg_hba.conf" >/dev/null <<-CONF
+	"${AS_SERVICE[@]}" tee "$dir/pg_hba.conf" >/dev/null <<-CONF
 		local all all scram-sha-256
 	CONF
 }
 
 # What a killed scripts/run left: it was told to stop, but waits for its clients.
 postgres_stop_leftover() {
-	as_service pg_ctl status -D "$RUN_DIR/postgres" >/dev/null 2>&1 || return 0
+	"${AS_SERVICE[@]}" pg_ctl status -D "$RUN_DIR/postgres" >/dev/null 2>&1 || return 0
 	say "Stopping the PostgreSQL that an earlier run left"
-	as_service pg_ctl stop -D "$RUN_DIR/postgres" -m fast -t 60 >/dev/null || die "it does not stop: see $LOG_DIR/postgresql.log"
+	"${AS_SERVICE[@]}" pg_ctl stop -D "$RUN_DIR/postgres" -m fast -t 60 >/dev/null || die "it does not stop: see $LOG_DIR/postgresql.log"
 }
 
 postgres_start() { service_start postgresql postgres -D "$RUN_DIR/postgres"; }
@@ -64,9 +64,9 @@ postgres_wait() {
 
 # By pg_ctl, which also finds one that was restarted by hand.
 postgres_stop() {
-	if as_service pg_ctl status -D "$RUN_DIR/postgres" >/dev/null 2>&1; then
-		as_service pg_ctl stop -D "$RUN_DIR/postgres" -m fast -t 30 >/dev/null 2>&1 ||
-			as_service pg_ctl stop -D "$RUN_DIR/postgres" -m immediate -t 10 >/dev/null 2>&1 || :
+	if "${AS_SERVICE[@]}" pg_ctl status -D "$RUN_DIR/postgres" >/dev/null 2>&1; then
+		"${AS_SERVICE[@]}" pg_ctl stop -D "$RUN_DIR/postgres" -m fast -t 30 >/dev/null 2>&1 ||
+			"${AS_SERVICE[@]}" pg_ctl stop -D "$RUN_DIR/postgres" -m immediate -t 10 >/dev/null 2>&1 || :
 	fi
 	service_stop postgresql QUIT 5
 }
@@ -81,7 +81,7 @@ sql() {
 }
 
 postgres_migrate() {
-	DATABASE_URL=$(database_url "$OPERATOR" "$OPERATOR_DATABASE_PASSWORD") scripts/migrate ||
+	DATABASE_URL=$(database_url "$OPERATOR" "$OPERATOR_DATABASE_PASSWORD") step scripts/migrate ||
 		die "the database could not be brought up to date"
 	sql <<-SQL || die "the passwords of the roles could not be set"
 		ALTER ROLE lesson_api LOGIN PASSWORD '$API_DATABASE_PASSWORD';

@@ -45,7 +45,7 @@ ready_first_lesson() {
 	[ "$(sql -c 'SELECT EXISTS (SELECT FROM lessons)')" = f ] || return 0
 	say "Generating a first lesson"
 	location=$(call POST /api/lessons -o /dev/null -w '%header{location}' -H 'Content-Type: application/json' \
-		-d '{"outline":"How plants make their own food from light, water and air","provider":"sample"}')
+		-d '{"outline":"How plants make their own food from light, water and air","provider":"sample"}') || location=
 	while [ "$status" = generating ] && [ "$SECONDS" -lt "$deadline" ]; do
 		pause 0.1
 		status=$(sql -v id="${location##*/}" <<<"SELECT status FROM lessons WHERE id::text = :'id'")
@@ -53,7 +53,7 @@ ready_first_lesson() {
 	[ "$status" = generated ] || say "The first lesson is not there: see its trace, or $LOG_DIR/lesson-generator.log"
 }
 
-# For programs: see DESIGN of the README, "The two commands".
+# The same for programs, whole or not at all.
 ready_write_env() {
 	local new
 
@@ -90,7 +90,7 @@ ready_print() {
 		  Pages      $BASE_URL/    (or $TLS_URL/, with a certificate of its own)
 		  Sign in    admin $ADMIN_PASSWORD    all lessons and traces
 		             user  $USER_PASSWORD    their own
-		  A trace    ${trace:+$BASE_URL/traces/$trace}
+		  A trace    $([ -n "$trace" ] && echo "$BASE_URL/traces/$trace" || echo "none yet")
 		  Generate   curl -u user:$USER_PASSWORD -H 'Content-Type: application/json' -d '{"outline":"Why the moon has phases"}' $BASE_URL/api/lessons
 		  Providers  $(ready_chain)
 		             To add one, start with its key: OPENAI_API_KEY, ANTHROPIC_API_KEY, GROQ_API_KEY, GEMINI_API_KEY,

@@ -7,17 +7,19 @@
 declare -A PIDS=() STARTED=() # by name; when: in SECONDS
 SERVICE_USER= # whom they run as
 HURRY= # set: no more waiting for them
+WITHHELD=() # options of env that keep the keys of the providers from them
 
-# Ourselves, or postgres if we are root.
+# Ourselves, or postgres if we are root: "${AS_SERVICE[@]}" COMMAND.
 services_init() {
+	local key
+
+	while read -r key; do WITHHELD+=(-u "$key"); done < <(compgen -e | grep -E '_API_KEY$|^HF_TOKEN$' || :)
 	SERVICE_USER=$(id -un)
-	BECOME=(setpriv --no-new-privs)
+	AS_SERVICE=(env -C "$RUN_DIR" setpriv --no-new-privs)
 	[ "$(id -u)" -eq 0 ] || return 0
 	SERVICE_USER=postgres
-	BECOME+=(--reuid=postgres --regid=postgres --init-groups)
+	AS_SERVICE+=(--reuid=postgres --regid=postgres --init-groups)
 }
-
-as_service() { (cd "$RUN_DIR" && exec "${BECOME[@]}" "$@"); }
 
 service_dir() { install -d -m "$1" -o "$SERVICE_USER" "$2"; }
 
@@ -27,7 +29,7 @@ service_start() {
 
 	shift
 	# 9 is the lock on RUN_DIR: ours alone.
-	(cd "$RUN_DIR" && exec setsid "${BECOME[@]}" --pdeathsig TERM "$@") \
+	setsid env "${WITHHELD[@]}" "${AS_SERVICE[@]}" --pdeathsig TERM "$@" \
 		</dev/null >>"$LOG_DIR/$name.log" 2>&1 9>&- &
 	PIDS[$name]=$!
 	STARTED[$name]=$SECONDS

@@ -32,6 +32,7 @@ ALTER ROLE lesson_api SET statement_timeout = '5s';
 ALTER ROLE lesson_admin SET statement_timeout = '10s';
 ALTER ROLE lesson_worker SET statement_timeout = '10s';
 
+DO $$ BEGIN EXECUTE format('REVOKE TEMP ON DATABASE %I FROM PUBLIC', current_database()); END $$;
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO lesson_api, lesson_admin, lesson_worker;
 GRANT USAGE, CREATE ON SCHEMA public TO lesson_owner;

@@ -26,6 +26,7 @@ GRANT INSERT ON audit_log TO lesson_api, lesson_admin, lesson_worker;
 
 CREATE FUNCTION audit_delete() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path = pg_catalog, public, pg_temp -- no temporary table in place of ours
     AS $$
 BEGIN
     INSERT INTO audit_log (actor, action, object, count, ids, filter, request_id)

@@ -10,8 +10,10 @@ import { statementsOf } from '../lib/statements.js';
 
 const STATEMENTS = statementsOf('common/job.c');
 const LEASE_SECONDS = 30;
-const UNDER_WAY = { provider: 'sample', success: null, response: null, error: null };
-const TOLD = { provider: 'sample', success: true };
+const UNDER_WAY = { span_id: 's1', provider: 'groq', success: null, response: null, error: null };
+const TOLD = { ...UNDER_WAY, success: true };
+const FAILED = { ...UNDER_WAY, success: false, error_class: 'timeout' };
+const SECOND = { ...UNDER_WAY, span_id: 's2' };
 
 let database, operator, first, second;
 
@@ -87,13 +89,13 @@ const state = async (id) =>
 const register = async (session, slot) => Number((await session.job('job_register', slot))[0][0]);
 const claim = async (session, slot, epoch, limit = 100) =>
   (await session.job('job_claim', slot, epoch, limit)).map(([id]) => id);
-const recover = async (session, slot, epoch) =>
-  Number((await session.job('job_recover', slot, epoch, LEASE_SECONDS))[0][0]);
+const recover = async (session, slot, epoch, others = true) =>
+  Number((await session.job('job_recover', slot, epoch, LEASE_SECONDS, others))[0][0]);
 
-// The progress of a generation: one call, as far as it is known.
-const progress = (call, more = {}) =>
+// The progress of a generation: one call, as far as it is known. A trace has the id of its lesson here.
+const progress = (id, call, more = {}) =>
   Object.values({
-    index: 0,
+    trace: id,
     call,
     count: 1,
     decisions: [{ action: 'try' }],
@@ -107,8 +109,26 @@ const progress = (call, more = {}) =>
     ...more,
   });
 const record = async (session, id, slot, epoch, call, more) =>
-  Number((await session.job('job_record', id, slot, epoch, ...progress(call, more)))[0][0]);
-const finish = async (session, id, slot, epoch, generated = true) =>
+  Number((await session.job('job_record', id, slot, epoch, ...progress(id, call, more)))[0][0]);
+const SUCCESS = {
+  generated: true,
+  title: 'The title',
+  content: '# The title',
+  response: { title: 'The title' },
+  error: null,
+  provider: 'groq',
+  duration: 1234,
+};
+const FAILURE = {
+  ...SUCCESS,
+  generated: false,
+  title: null,
+  content: null,
+  response: null,
+  error: 'every provider failed',
+  provider: null,
+};
+const finish = async (session, id, slot, epoch, result = SUCCESS, call = TOLD) =>
   Number(
     (
       await session.job(
@@ -116,15 +136,8 @@ const finish = async (session, id, slot, epoch, generated = true) =>
         id,
         slot,
         epoch,
-        ...progress(TOLD),
-        generated,
-        generated ? 'The title' : null,
-        generated ? '# The title' : null,
-        generated ? { title: 'The title' } : null,
-        generated ? null : 'every provider failed',
-        generated ? 'groq' : null,
-        '{groq}',
-        1234,
+        ...progress(id, call),
+        ...Object.values(result),
       )
     )[0][0],
   );
@@ -139,10 +152,10 @@ describe('a slot', () => {
 
   test('is kept alive by its present process alone', async () => {
     const old = await register(first, 'a');
-    assert.equal((await first.job('job_beat', 'a', old)).length, 1);
+    assert.equal((await first.job('job_beat', 'a', old, true)).length, 1);
     const epoch = await register(second, 'a');
-    assert.equal((await first.job('job_beat', 'a', old)).length, 0);
-    assert.equal((await second.job('job_beat', 'a', epoch)).length, 1);
+    assert.equal((await first.job('job_beat', 'a', old, true)).length, 0);
+    assert.equal((await second.job('job_beat', 'a', epoch, true)).length, 1);
     assert.equal((await first.job('job_leave', 'a', old)).length, 0);
   });
 });
@@ -155,16 +168,12 @@ describe('a job', () => {
       `UPDATE lessons SET options = '{"sections": 5}' WHERE id = '${ids[0]}';
        UPDATE generation_jobs SET provider = 'groq', model = 'm' WHERE lesson_id = '${ids[0]}'`,
     );
-    const [[id, traceId, outline, options, provider, model, decisions, calls, age]] = await first.job(
-      'job_claim',
-      'a',
-      epoch,
-      1,
-    );
+    const [[id, traceId, outline, options, provider, model, decisions, calls, age, deaths]] =
+      await first.job('job_claim', 'a', epoch, 1);
 
     assert.deepEqual(
-      [id, traceId, outline, options, provider, model, decisions, calls],
-      [ids[0], ids[0], 'O1', '{"sections": 5}', 'groq', 'm', '[]', '0'],
+      [id, traceId, outline, options, provider, model, decisions, calls, deaths],
+      [ids[0], ids[0], 'O1', '{"sections": 5}', 'groq', 'm', '[]', '0', '0'],
     );
     assert.ok(Number(age) >= 3_590_000 && Number(age) < 3_700_000, age);
     assert.deepEqual((await claim(first, 'a', epoch, 2)).sort(), ids.slice(1, 3).sort());
@@ -202,19 +211,25 @@ describe('a job', () => {
     const epoch = await register(first, 'a');
     await claim(first, 'a', epoch);
 
-    assert.equal(await record(first, id, 'a', epoch, UNDER_WAY, { prompt: null, completion: null, total: null, cost: null }), 1);
+    assert.equal(
+      await record(first, id, 'a', epoch, UNDER_WAY, {
+        prompt: null,
+        completion: null,
+        total: null,
+        cost: null,
+      }),
+      1,
+    );
     let now = await state(id);
     assert.deepEqual(now.llm_calls, [UNDER_WAY]);
     assert.equal(now.prompt_tokens, null);
     assert.equal(now.cost_usd, null);
     assert.equal(now.trace_status, 'started');
-    await record(first, id, 'a', epoch, { ...UNDER_WAY, success: false }, { errorClass: 'timeout', lastError: 'e' });
-    await record(first, id, 'a', epoch, UNDER_WAY, { index: 1, count: 2, model: null });
+    await record(first, id, 'a', epoch, FAILED, { errorClass: 'timeout', lastError: 'e' });
+    await record(first, id, 'a', epoch, SECOND, { count: 2, model: null });
+    await record(first, id, 'a', epoch, SECOND, { count: 2, model: null }); // sent again
     now = await state(id);
-    assert.deepEqual(
-      now.llm_calls.map(({ success }) => success),
-      [false, null],
-    );
+    assert.deepEqual(now.llm_calls, [FAILED, SECOND]);
     assert.equal(now.llm_call_count, 2);
     assert.equal(now.model, 'm', 'what is known stays');
     assert.equal(now.error_class, 'timeout');
@@ -250,7 +265,7 @@ describe('a job', () => {
       cost_usd: 0.5,
       response_data: { title: 'The title', content: '# The title' },
       provider_used: 'groq',
-      fallback_providers: ['groq'],
+      fallback_providers: [],
       total_duration_ms: 1234,
       completed: true,
     });
@@ -262,7 +277,7 @@ describe('a job', () => {
     const epoch = await register(first, 'a');
     await operator.run(`UPDATE lessons SET content = 'of before' WHERE id = '${id}'`);
     await claim(first, 'a', epoch);
-    await finish(first, id, 'a', epoch, false);
+    await finish(first, id, 'a', epoch, FAILURE, FAILED);
     const now = await state(id);
 
     assert.equal(now.status, 'error');
@@ -274,20 +289,39 @@ describe('a job', () => {
     assert.equal(now.completed, true);
   });
 
-  test('is not written by a process whose lease is lost', async () => {
+  test('takes the late word of a process whose lease is lost while nobody else has begun', async () => {
+    const [one, two] = await queue(2);
+    const old = await register(first, 'a');
+    await claim(first, 'a', old);
+    await record(first, one, 'a', old, UNDER_WAY);
+    const epoch = await register(second, 'a');
+    assert.equal(await recover(second, 'a', epoch), 2);
+
+    assert.equal(await record(first, two, 'a', old, UNDER_WAY), 1);
+    assert.equal(await finish(first, one, 'a', old), 1);
+    const now = await state(one);
+    assert.equal(now.status, 'generated');
+    assert.deepEqual(now.llm_calls, [TOLD], 'the call that seemed lost was not');
+    assert.deepEqual(await claim(second, 'a', epoch), [two]);
+  });
+
+  test('whose lease is lost to another is not finished, but its call is told', async () => {
     const [id] = await queue(1);
     const old = await register(first, 'a');
     await claim(first, 'a', old);
+    await record(first, id, 'a', old, UNDER_WAY);
     const epoch = await register(second, 'a');
-    assert.equal(await recover(second, 'a', epoch), 1);
+    await recover(second, 'a', epoch);
     await claim(second, 'a', epoch);
+    await record(second, id, 'a', epoch, SECOND, { count: 2 });
     const before = await state(id);
 
     assert.equal(await record(first, id, 'a', old, TOLD), 0);
     assert.equal(await finish(first, id, 'a', old), 0);
     assert.equal((await first.job('job_release', id, 'a', old)).length, 0);
-    assert.deepEqual(await state(id), before);
-    assert.equal(await finish(second, id, 'a', epoch), 1);
+    assert.deepEqual(await state(id), { ...before, llm_calls: [TOLD, SECOND] });
+    assert.equal(await finish(second, id, 'a', epoch, SUCCESS, { ...SECOND, success: true }), 1);
+    assert.equal((await state(id)).llm_call_count, 2);
   });
 
   test('whose lesson was deleted ends without a word', async () => {
@@ -339,8 +373,8 @@ describe('what a dead generator held', () => {
     const [id] = await queue(1);
     const old = await register(first, 'a');
     await claim(first, 'a', old);
-    await record(first, id, 'a', old, { ...UNDER_WAY, success: false, error_class: 'timeout' });
-    await record(first, id, 'a', old, UNDER_WAY, { index: 1, count: 2 });
+    await record(first, id, 'a', old, FAILED);
+    await record(first, id, 'a', old, SECOND, { count: 2 });
     const epoch = await register(second, 'a');
 
     assert.equal(await recover(second, 'a', epoch), 1);
@@ -348,14 +382,13 @@ describe('what a dead generator held', () => {
     assert.equal(now.slot, null);
     assert.equal(now.interruptions, 1);
     assert.equal(now.status, 'generating');
+    assert.deepEqual(now.llm_calls[0], FAILED);
+    const { error, ...lost } = now.llm_calls[1];
     assert.deepEqual(
-      now.llm_calls.map(({ success, error_class }) => [success, error_class]),
-      [
-        [false, 'timeout'],
-        [false, 'worker_lost'],
-      ],
+      { ...lost, error: null },
+      { ...SECOND, success: false, error_class: 'worker_lost' },
     );
-    assert.ok(now.llm_calls[1].error.length > 0);
+    assert.ok(error.length > 0);
     assert.equal(now.error_class, 'worker_lost');
     const { action, reason } = now.decisions.at(-1);
     assert.deepEqual([action, reason], ['retry', 'worker_lost']);
@@ -369,16 +402,33 @@ describe('what a dead generator held', () => {
     await record(first, id, 'a', old, TOLD);
     const epoch = await register(second, 'a');
 
-    assert.equal(await recover(second, 'a', epoch), 1);
+    assert.equal(await recover(second, 'a', epoch, false), 1);
     const now = await state(id);
     assert.deepEqual(now.llm_calls, [TOLD]);
     assert.equal(now.error_class, null);
   });
 
+  test('in another slot is left by who is not yet to look at others', async () => {
+    await queue(1);
+    const epoch = await register(first, 'a');
+    await claim(first, 'a', epoch);
+    await first.job('job_leave', 'a', epoch);
+
+    assert.equal(await recover(second, 'b', await register(second, 'b'), false), 0);
+  });
+
   for (const [what, sql, freed] of [
     ['alive', '', 0],
-    ['late, but within its lease', `UPDATE generation_workers SET beat = now() - interval '25 s' WHERE slot = 'a'`, 0],
-    ['beyond its lease', `UPDATE generation_workers SET beat = now() - interval '31 s' WHERE slot = 'a'`, 1],
+    [
+      'late, but within its lease',
+      `UPDATE generation_workers SET beat = now() - interval '25 s' WHERE slot = 'a'`,
+      0,
+    ],
+    [
+      'beyond its lease',
+      `UPDATE generation_workers SET beat = now() - interval '31 s' WHERE slot = 'a'`,
+      1,
+    ],
     ['gone in good order', `SELECT 1`, 1],
     ['unknown', `DELETE FROM generation_workers WHERE slot = 'a'`, 1],
   ])
@@ -407,10 +457,7 @@ describe('what a dead generator held', () => {
     assert.equal(await recover(second, 'c', epochs[1]), 0);
     await first.run('COMMIT');
     assert.equal(await recover(second, 'c', epochs[1]), 0);
-    assert.equal(
-      await operator.run('SELECT DISTINCT interruptions FROM generation_jobs'),
-      '1',
-    );
+    assert.equal(await operator.run('SELECT DISTINCT interruptions FROM generation_jobs'), '1');
   });
 
   test('never is what the asker holds itself', async () => {
@@ -423,6 +470,43 @@ describe('what a dead generator held', () => {
   });
 });
 
+describe('a job whose code kills its process', () => {
+  const charge = (session, id, slot, epoch) => session.job('job_charge', id, slot, epoch);
+
+  test('is charged by the successor in its slot, and by nobody else', async () => {
+    const [id] = await queue(1);
+    const old = await register(first, 'a');
+    await claim(first, 'a', old);
+    const other = await register(second, 'b');
+
+    assert.equal((await charge(second, id, 'b', other)).length, 0, 'another slot');
+    assert.equal((await charge(first, id, 'a', old)).length, 0, 'it lives');
+    const epoch = await register(first, 'a');
+    assert.equal((await charge(first, id, 'a', epoch)).length, 1);
+    await recover(first, 'a', epoch);
+    assert.equal((await charge(first, id, 'a', epoch)).length, 0, "it is nobody's now");
+    const [row] = await first.job('job_claim', 'a', epoch, 1);
+    assert.equal(row[9], '1');
+  });
+
+  test('is, from its second death on, claimed alone, and counted as suspect', async () => {
+    const ids = await queue(4);
+    const old = await register(first, 'a');
+    await operator.run(
+      `UPDATE generation_jobs SET deaths = 2 WHERE lesson_id IN ('${ids[0]}', '${ids[2]}')`,
+    );
+
+    assert.deepEqual((await claim(first, 'a', old)).sort(), [ids[1], ids[3]].sort());
+    const epoch = await register(first, 'a');
+    assert.deepEqual(await first.job('job_recover', 'a', epoch, LEASE_SECONDS, true), [['2', '2']]);
+    const suspect = async () =>
+      (await first.job('job_claim_suspect', 'a', epoch)).map(([id]) => id);
+    assert.deepEqual(await suspect(), [ids[0]]);
+    assert.deepEqual(await suspect(), [ids[2]]);
+    assert.deepEqual(await suspect(), []);
+  });
+});
+
 test('a deletion of lessons that are being finished is no deadlock', async () => {
   const ids = await queue(200);
   const epoch = await register(first, 'a');
@@ -431,7 +515,9 @@ test('a deletion of lessons that are being finished is no deadlock', async () =>
 
   const finishing = Promise.all(ids.map((id) => finish(first, id, 'a', epoch)));
   const telling = Promise.all(ids.map((id) => record(second, id, 'a', epoch, TOLD)));
-  const deleting = Promise.all(ids.map((id) => admin.run(`DELETE FROM lessons WHERE id = '${id}'`)));
+  const deleting = Promise.all(
+    ids.map((id) => admin.run(`DELETE FROM lessons WHERE id = '${id}'`)),
+  );
   await Promise.all([finishing, telling, deleting]);
   await admin.end();
   assert.equal(await operator.run('SELECT count(*) FROM lessons'), '0');

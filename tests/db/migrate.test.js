@@ -3,7 +3,15 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { appendFileSync, cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  cpSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
@@ -32,8 +40,8 @@ after(async () => {
 // Each test has a copy of script and SQL that it may spoil.
 beforeEach((t) => {
   copy = mkdtempSync(join(tmpdir(), 'lesson-tracer-sql.'));
-  cpSync(join(ROOT, 'scripts/migrate'), join(copy, 'scripts/migrate'));
-  cpSync(join(ROOT, 'sql'), join(copy, 'sql'), { recursive: true });
+  for (const name of ['scripts', 'sql'])
+    cpSync(join(ROOT, name), join(copy, name), { recursive: true });
   t.after(async () => {
     await db?.end();
     db = null;
@@ -177,7 +185,9 @@ test('a changed view is made anew', async () => {
 });
 
 test('a role that is no superuser may run it', async () => {
-  await operator.run(`CREATE ROLE deployer LOGIN CREATEROLE BYPASSRLS; CREATE DATABASE deployed OWNER deployer`);
+  await operator.run(
+    `CREATE ROLE deployer LOGIN CREATEROLE BYPASSRLS; CREATE DATABASE deployed OWNER deployer`,
+  );
   const { status, err } = await migrate([], { DATABASE_URL: cluster.url('deployed', 'deployer') });
 
   assert.deepEqual({ status, err }, { status: 0, err: '' });

@@ -118,7 +118,10 @@ test('lessons has its columns, and none may be without owner', async () => {
   for (const table of ['lessons', 'lesson_traces', 'generation_jobs']) {
     const owner = (await columnsOf(table)).find(({ name }) => name === 'owner');
     assert.equal(owner.null, false, table);
-    assert.ok((await constraintsOf(table)).some((text) => text.includes("(owner <> ''::text)")), table);
+    assert.ok(
+      (await constraintsOf(table)).some((text) => text.includes("(owner <> ''::text)")),
+      table,
+    );
   }
 });
 
@@ -132,18 +135,33 @@ test('what is large is compressed by lz4', async () => {
   assert.equal((await compression('lessons')).content, 'l');
 });
 
-test('row security is forced on every table but that of the migrations', async () =>
+test('row security is forced on every table, and those of the API are owned by nobody who logs in', async () => {
+  const tables = await db.rows(
+    `SELECT relname AS name, relrowsecurity AS enabled, relforcerowsecurity AS forced,
+            relowner::regrole::text AS owner
+       FROM pg_class
+      WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') ORDER BY relname`,
+  );
+  const names = [
+    'audit_log',
+    'generation_jobs',
+    'generation_workers',
+    'lesson_traces',
+    'lessons',
+    'provider_health',
+    'schema_migrations',
+  ];
+
   assert.deepEqual(
-    await db.rows(
-      `SELECT relname AS name, relrowsecurity AS enabled, relforcerowsecurity AS forced,
-              relowner::regrole::text AS owner
-         FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
-          AND relname <> 'schema_migrations' ORDER BY relname`,
-    ),
-    ['audit_log', 'generation_jobs', 'generation_workers', 'lesson_traces', 'lessons', 'provider_health'].map(
-      (name) => ({ name, enabled: true, forced: true, owner: 'lesson_owner' }),
-    ),
-  ));
+    tables,
+    names.map((name) => ({
+      name,
+      enabled: true,
+      forced: true,
+      owner: name === 'schema_migrations' ? 'operator' : 'lesson_owner', // whoever migrates
+    })),
+  );
+});
 
 test('no role of ours is above row security or may become one that is', async () =>
   assert.deepEqual(
@@ -253,7 +271,11 @@ test('whoever is nobody in particular may do nothing', async () => {
 test('a role waits for nothing for ever', async () => {
   for (const role of ROLES) {
     const session = openSession(database.url(role));
-    for (const setting of ['statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout'])
+    for (const setting of [
+      'statement_timeout',
+      'lock_timeout',
+      'idle_in_transaction_session_timeout',
+    ])
       assert.notEqual(await session.run(`SHOW ${setting}`), '0', `${role} ${setting}`);
     assert.equal(await session.run('SHOW timezone'), 'UTC');
     await session.end();

@@ -81,7 +81,10 @@ describe('a user', () => {
   for (const table of ['lessons', 'lesson_traces']) {
     test(`deletes own rows of ${table} and no others`, async () => {
       assert.equal(
-        await as('ann', `WITH gone AS (DELETE FROM ${table} RETURNING owner) SELECT string_agg(owner, ' ') FROM gone`),
+        await as(
+          'ann',
+          `WITH gone AS (DELETE FROM ${table} RETURNING owner) SELECT string_agg(owner, ' ') FROM gone`,
+        ),
         'ann ann',
       );
       assert.equal(await operator.run(`SELECT string_agg(owner, ' ') FROM ${table}`), 'bob bob');
@@ -102,8 +105,14 @@ describe('a user', () => {
   });
 
   const DENIALS = [
-    ['inserts a lesson for another', `INSERT INTO lessons (owner, title, outline) VALUES ('bob', 't', 'o')`],
-    ['inserts a trace for another', `INSERT INTO lesson_traces (owner, request_data) VALUES ('bob', '{}')`],
+    [
+      'inserts a lesson for another',
+      `INSERT INTO lessons (owner, title, outline) VALUES ('bob', 't', 'o')`,
+    ],
+    [
+      'inserts a trace for another',
+      `INSERT INTO lesson_traces (owner, request_data) VALUES ('bob', '{}')`,
+    ],
     [
       'inserts a job for another',
       `INSERT INTO generation_jobs (lesson_id, trace_id, owner) VALUES (${idOf('bob')}, gen_random_uuid(), 'bob')`,
@@ -145,7 +154,10 @@ describe('a user', () => {
   });
 
   test('may use a key that another uses', async () => {
-    await as('cid', `INSERT INTO lessons (title, outline, idempotency_key) VALUES ('t', 'o', 'key1')`);
+    await as(
+      'cid',
+      `INSERT INTO lessons (title, outline, idempotency_key) VALUES ('t', 'o', 'key1')`,
+    );
     await assert.rejects(
       as('cid', `INSERT INTO lessons (title, outline, idempotency_key) VALUES ('t', 'o', 'key1')`),
       { code: '23505' },
@@ -211,7 +223,9 @@ describe('the audit log', () => {
   test('tells of the traces that go with a lesson', async () => {
     await as('ann', `DELETE FROM lessons WHERE id = ${idOf('ann')}`);
     assert.deepEqual(
-      (await audits()).map(({ actor, object, count, request_id }) => [actor, object, count, request_id]).sort(),
+      (await audits())
+        .map(({ actor, object, count, request_id }) => [actor, object, count, request_id])
+        .sort(),
       [
         ['ann', 'lesson', 1, REQUEST],
         ['ann', 'trace', 1, REQUEST],
@@ -248,7 +262,10 @@ describe('the audit log', () => {
          DELETE FROM audit_log;
          INSERT INTO lesson_traces (owner, request_data) SELECT 'ann', '{}' FROM generate_series(1, ${n})`,
       );
-      await as('ann', `SELECT set_config('app.filter', 'status=failed', true); DELETE FROM lesson_traces`);
+      await as(
+        'ann',
+        `SELECT set_config('app.filter', 'status=failed', true); DELETE FROM lesson_traces`,
+      );
       assert.deepEqual(
         (await audits()).map(({ count, ids: told, filter }) => [count, told, filter]),
         [[n, ids, 'status=failed']],

@@ -24,7 +24,6 @@ import { freePort, startUpstream } from '../lib/upstream.js';
 const KEY = 'sk-test-0123456789abcdefghijKLMN';
 
 // What each fault model is taken for: class, HTTP status, and how often it is called before the next provider is.
-// Those in a row are made at the same time, so those that wait for a retry stand together.
 const FAULTS = {
   'fail-400': ['invalid_request', 400, 1],
   'fail-401': ['auth', 401, 1],
@@ -55,6 +54,7 @@ const FAULTS = {
 };
 const WITH_USAGE = ['truncate', 'empty', 'refuse']; // those that are an answer, and were paid
 const LANES = ['openai', 'groq', 'qwen', 'huggingface']; // all speak the same protocol
+const COUNTED = ['invalid_response', 'server_error', 'connection']; // by the breakers
 
 // The decisions on a provider that fails `calls` times for one reason: try, then wait and retry.
 const attempts = (provider, reason, calls) => [
@@ -64,6 +64,11 @@ const attempts = (provider, reason, calls) => [
     `retry ${provider} ${reason}`,
   ]).flat(),
 ];
+
+// Not before its time, and not long after it: other people use this machine, too.
+function assertTook(ms, expected) {
+  assert.ok(ms >= expected - 10 && ms < expected + 2000, `${ms} ms, not ${expected}`);
+}
 
 function chunks(list, size) {
   return list.length > 0 ? [list.slice(0, size), ...chunks(list.slice(size), size)] : [];
@@ -112,29 +117,34 @@ describe('every_fault', () => {
     call = api(stack);
   });
 
-  after(async () => {
-    await stack?.stop();
-    await upstream?.stop();
-  });
+  after(() => Promise.all([stack?.stop(), upstream?.stop()]));
 
   describe('falls_back', () => {
     const told = new Map();
+    const isCounted = (model) => COUNTED.includes(FAULTS[model][0]);
+    const counted = Object.keys(FAULTS).filter(isCounted);
+    const others = Object.keys(FAULTS).filter((model) => !isCounted(model));
+    const laneOf = (model) =>
+      LANES[(isCounted(model) ? counted : others).indexOf(model) % LANES.length];
 
-    // Each lane is a provider of its own, and the breakers are new for each round.
+    // Of what the breakers count, each provider gets one, and then the breakers are made anew.
     before(async () => {
-      for (const round of chunks(Object.keys(FAULTS), LANES.length)) {
+      for (const round of [others, ...chunks(counted, LANES.length)]) {
         await restartGenerator(stack);
         await Promise.all(
-          round.map(async (model, i) =>
-            told.set(model, await generate(call, { outline: model, provider: LANES[i], model })),
+          round.map(async (model) =>
+            told.set(
+              model,
+              await generate(call, { outline: model, provider: laneOf(model), model }),
+            ),
           ),
         );
       }
     });
 
-    for (const [i, [model, expected]] of Object.entries(FAULTS).entries()) {
+    for (const [model, expected] of Object.entries(FAULTS)) {
       const [reason, , count] = expected;
-      const provider = LANES[i % LANES.length];
+      const provider = laneOf(model);
 
       test(`${model} is ${reason}, called ${count} times`, () => {
         const { lesson, trace } = told.get(model);
@@ -158,7 +168,8 @@ describe('every_fault', () => {
           ...attempts(provider, reason, count),
           `fallback sample ${reason}`,
         ]);
-        for (const { action, wait_ms } of trace.decisions) assert.equal(action === 'wait', wait_ms !== null);
+        for (const { action, wait_ms } of trace.decisions)
+          assert.equal(action === 'wait', wait_ms !== null);
         assert.equal(trace.llm_calls.at(-1).response.content, lesson.content);
         assert.equal(trace.response_data.content, lesson.content);
       });
@@ -218,7 +229,7 @@ describe('every_fault', () => {
     }
   });
 
-  describe('one_by_one', () => {
+  describe('cannot_even_be_asked', { concurrency: true }, () => {
     before(() => restartGenerator(stack));
 
     test('a_refused_connection_is_retried_and_left', async () => {
@@ -250,7 +261,9 @@ describe('every_fault', () => {
         Array(2).fill('/redirect/api/chat 302'),
       );
     });
+  });
 
+  describe('one_by_one', () => {
     test('text_that_postgresql_cannot_hold_is_replaced_and_marked', async () => {
       const [bad, good] = await Promise.all([
         generate(call, { outline: 'Bad text', provider: 'openai', model: 'nul' }),
@@ -308,7 +321,14 @@ describe('every_fault', () => {
       assert.equal(trace.llm_call_count, 1);
       assert.equal(trace.model, 'slow-1500');
       assert.deepEqual(story(trace), ['try openai']);
-      for (const key of ['success', 'response', 'duration_ms', 'http_status', 'error', 'error_class'])
+      for (const key of [
+        'success',
+        'response',
+        'duration_ms',
+        'http_status',
+        'error',
+        'error_class',
+      ])
         assert.equal(llmCall[key], null, key);
       assert.match(llmCall.request.prompt, /Outline: "See me think"/);
       assert.equal(llmCall.request.model, 'slow-1500');
@@ -319,8 +339,8 @@ describe('every_fault', () => {
       assert.equal(ended.llm_calls.length, 1);
       assert.deepEqual(ended.llm_calls[0].request, llmCall.request, 'what was sent stays told');
       assert.equal(ended.llm_calls[0].span_id, llmCall.span_id);
-      assert.ok(ended.llm_calls[0].duration_ms >= 1500);
-      assert.ok(ended.llm_calls[0].timing.ttfb_ms >= 1490);
+      assertTook(ended.llm_calls[0].duration_ms, 1500);
+      assertTook(ended.llm_calls[0].timing.ttfb_ms, 1500);
     });
 
     // What nginx has in its log for calls that the generator hung up on.
@@ -388,13 +408,15 @@ describe('every_fault', () => {
       });
       assert.equal(stopped.llm_calls[0].error_class, 'cancelled');
       assert.equal(stopped.llm_calls[0].span_id, llmCall.span_id);
-      assert.ok(stopped.llm_calls[0].duration_ms >= 900, 'it had its time');
+      assertTook(stopped.llm_calls[0].duration_ms, 1000); // DRAIN_SECONDS
       assert.equal((await whenDone(call, short.id)).status, 'generated');
       assert.equal((await traceOf(call, short.trace_ids[0])).llm_calls.length, 1);
 
       await until('another process', () => ![undefined, pid].includes(generatorPid(stack)));
       assert.equal(
-        await stack.psql(`SELECT interruptions FROM generation_jobs WHERE lesson_id = '${long.id}'`),
+        await stack.psql(
+          `SELECT interruptions FROM generation_jobs WHERE lesson_id = '${long.id}'`,
+        ),
         '0',
         'a stop in good order is not charged',
       );
@@ -408,7 +430,11 @@ describe('every_fault', () => {
           ['groq', null],
         ],
       );
-      assert.deepEqual(story(trace), ['try groq', 'retry groq the service was stopped', 'try groq']);
+      assert.deepEqual(story(trace), [
+        'try groq',
+        'retry groq the service was stopped',
+        'try groq',
+      ]);
       assert.equal(trace.provider_used, 'groq');
       assert.deepEqual(trace.fallback_providers, []);
     });
@@ -479,7 +505,7 @@ describe('every_fault', () => {
       assert.equal(trace.provider_used, 'sample');
       assert.deepEqual(story(trace), ['try openai', 'fallback sample timeout']);
       assertFailedCall(trace.llm_calls[0], ['timeout', null], false);
-      assert.ok(Math.abs(trace.llm_calls[0].duration_ms - 2000) < 500);
+      assertTook(trace.llm_calls[0].duration_ms, 2000);
     });
 
     test('an_answer_that_stops_coming_is_left', async () => {
@@ -489,7 +515,7 @@ describe('every_fault', () => {
       assert.equal(trace.provider_used, 'sample');
       assertFailedCall(trace.llm_calls[0], ['timeout', 200], false);
       assert.match(trace.llm_calls[0].error, /stopped coming/);
-      assert.ok(Math.abs(trace.llm_calls[0].duration_ms - 1000) < 500);
+      assertTook(trace.llm_calls[0].duration_ms, 1000);
     });
 
     test('a_generation_has_its_time', async () => {
@@ -502,11 +528,8 @@ describe('every_fault', () => {
         'give_up the deadline of the generation passed',
       ]);
       assertFailedCall(trace.llm_calls[0], ['timeout', null], false);
-      assert.ok(Math.abs(trace.total_duration_ms - 3000) < 500);
-      assert.equal(
-        trace.error_message,
-        'the deadline of the generation passed: ollama: timeout',
-      );
+      assertTook(trace.total_duration_ms, 3000);
+      assert.equal(trace.error_message, 'the deadline of the generation passed: ollama: timeout');
     });
 
     test('a_generation_has_so_many_calls', async () => {
@@ -523,7 +546,10 @@ describe('every_fault', () => {
         ...attempts('qwen', 'invalid_response', 2),
         'give_up the limit of calls for one generation is reached',
       ]);
-      assert.match(trace.error_message, /^the limit of calls .* is reached: qwen: invalid_response/);
+      assert.match(
+        trace.error_message,
+        /^the limit of calls .* is reached: qwen: invalid_response/,
+      );
       assert.equal(lesson.error_message, trace.error_message);
     });
   });
@@ -565,6 +591,9 @@ describe('a_chain_of_two', () => {
         OPENAI_BASE_URL: 'sample',
         OPENAI_MODEL: 'fail-429',
         LLM_PROVIDERS: 'openai,sample',
+        GROQ_API_KEY: KEY,
+        GROQ_BASE_URL: 'sample',
+        GROQ_MODEL: 'flaky-50',
       },
     });
     call = api(stack);
@@ -572,16 +601,16 @@ describe('a_chain_of_two', () => {
 
   after(() => stack?.stop());
 
-  const openai = async () =>
-    (await call('GET', '/api/providers')).body.providers.find(({ name }) => name === 'openai');
+  const groq = async () =>
+    (await call('GET', '/api/providers')).body.providers.find(({ name }) => name === 'groq');
   const left_s = ({ open_until }) => (Date.parse(open_until) - Date.now()) / 1000;
 
   // Half-open is what an open breaker becomes when its time is over, which is now.
   async function halfOpen() {
     await stack.psql(
-      `UPDATE provider_health SET open_until = now() - interval '1 s' WHERE provider = 'openai'`,
+      `UPDATE provider_health SET open_until = now() - interval '1 s' WHERE provider = 'groq'`,
     );
-    await until('half-open', async () => (await openai()).state === 'half_open');
+    await until('half-open', async () => (await groq()).state === 'half_open');
     await sleep(100); // for the process that was given the probe to know of it
   }
 
@@ -607,7 +636,9 @@ describe('a_chain_of_two', () => {
     assert.equal(request.model, 'sample');
     assert.ok(response.usage.prompt_tokens > 0 && response.usage.completion_tokens > 0);
     assert.equal(cost_usd, 0, 'known to be free');
-    assert.equal((await openai()).state, 'closed', 'a rate is no fault of the provider');
+    const { providers } = (await call('GET', '/api/providers')).body;
+    const openai = providers.find(({ name }) => name === 'openai');
+    assert.equal(openai.state, 'closed', 'a rate is no fault of the provider');
   });
 
   test('the_provider_asked_for_goes_first_and_the_chain_follows', async () => {
@@ -630,7 +661,10 @@ describe('a_chain_of_two', () => {
       ['fail-401', 'fail-429', 'fail-429', 'fail-429'],
       'the model is for the provider asked for',
     );
-    assert.match(trace.error_message, /sample: auth \(HTTP 401\); openai: rate_limited \(HTTP 429\)/);
+    assert.match(
+      trace.error_message,
+      /sample: auth \(HTTP 401\); openai: rate_limited \(HTTP 429\)/,
+    );
   });
 
   test('a_provider_that_is_not_configured_is_skipped', async () => {
@@ -642,39 +676,54 @@ describe('a_chain_of_two', () => {
     assert.deepEqual(trace.fallback_providers, ['sample']);
   });
 
+  // groq fails for half of all prompts, and always for the same: an outline of the side that is wanted.
+  const outlineThat = async (fails) => {
+    const { request } = (await generate(call, { outline: 'A coin', provider: 'sample' })).trace
+      .llm_calls[0];
+
+    for (let i = 0; i < 64; i++) {
+      const outline = `${fails ? 'Broken' : 'Whole'} ${i}`;
+      const answer = await fetch(`${stack.baseUrl}/sample/v1/chat/completions`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({
+          model: 'flaky-50',
+          messages: [
+            { role: 'system', content: request.system },
+            { role: 'user', content: request.prompt.replace('A coin', outline) },
+          ],
+        }),
+      });
+
+      if ((answer.status === 500) === fails) return outline;
+    }
+    assert.fail('no such outline');
+  };
+
   test('three_failures_open_the_breaker', async () => {
-    const { trace } = await generate(call, {
-      outline: 'Break',
-      provider: 'openai',
-      model: 'fail-500',
-    });
-    assert.equal(trace.llm_calls.length, 4);
+    const { trace } = await generate(call, { outline: await outlineThat(true), provider: 'groq' });
+    assert.deepEqual(story(trace).slice(0, 5), attempts('groq', 'server_error', 3));
 
     const health = await until('open', async () => {
-      const now = await openai();
+      const now = await groq();
       return now.state === 'open' && now;
     });
     assert.equal(health.error_class, 'server_error');
     assert.ok(left_s(health) > 20 && left_s(health) <= 30, `${left_s(health)} s`);
 
-    const { trace: next } = await generate(call, { outline: 'Who else?' });
+    const { trace: next } = await generate(call, { outline: 'Who else?', provider: 'groq' });
     assertTruthful(next);
-    assert.deepEqual(story(next), ['skip openai breaker open', 'try sample']);
-    assert.deepEqual(next.fallback_providers, []);
+    assert.deepEqual(story(next).slice(0, 2), ['skip groq breaker open', 'try openai']);
     assert.equal(next.provider_used, 'sample');
   });
 
   test('a_probe_that_fails_opens_it_for_twice_as_long', async () => {
     await halfOpen();
-    const { trace } = await generate(call, {
-      outline: 'Still broken?',
-      provider: 'openai',
-      model: 'fail-500',
-    });
-    assert.deepEqual(story(trace), ['try openai', 'fallback sample server_error']);
+    const { trace } = await generate(call, { outline: await outlineThat(true), provider: 'groq' });
+    assert.deepEqual(story(trace).slice(0, 2), ['try groq', 'fallback openai server_error']);
 
     const health = await until('open again', async () => {
-      const now = await openai();
+      const now = await groq();
       return now.state === 'open' && now;
     });
     assert.ok(left_s(health) > 50 && left_s(health) <= 60, `${left_s(health)} s`);
@@ -682,17 +731,16 @@ describe('a_chain_of_two', () => {
 
   test('a_probe_that_succeeds_closes_it', async () => {
     await halfOpen();
-    const { trace } = await generate(call, {
-      outline: 'Better?',
-      provider: 'openai',
-      model: 'sample',
-    });
-    assert.equal(trace.provider_used, 'openai');
-    await until('closed', async () => (await openai()).state === 'closed');
-    assert.equal((await openai()).open_until, null);
+    const { trace } = await generate(call, { outline: await outlineThat(false), provider: 'groq' });
+    assert.equal(trace.provider_used, 'groq');
+    await until('closed', async () => (await groq()).state === 'closed');
+    assert.equal((await groq()).open_until, null);
+  });
 
-    const { trace: next } = await generate(call, { outline: 'As before' });
-    assert.equal(story(next)[0], 'try openai');
+  test('a_model_that_a_request_names_takes_no_provider_from_others', async () => {
+    for (const outline of ['One', 'Two'])
+      await generate(call, { outline, provider: 'groq', model: 'fail-500' });
+    assert.equal((await groq()).state, 'closed');
   });
 
   test('what_was_spent_before_a_crash_is_not_forgotten', async () => {

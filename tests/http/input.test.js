@@ -109,12 +109,24 @@ describe('a body', () => {
 
   for (const [what, body, outline] of [
     ['with blanks around it', ' \r\n\t{ "outline" : "x" }\n ', 'x'],
-    ['with escapes', '{"outline":"\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e4\\ud83d\\ude00 x"}', '"\\/\b\f\n\r\tä😀 x'],
+    [
+      'with escapes',
+      '{"outline":"\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e4\\ud83d\\ude00 x"}',
+      '"\\/\b\f\n\r\tä😀 x',
+    ],
     ['with an escaped backslash before u0000', '{"outline":"a\\\\u0000b"}', 'a\\u0000b'],
-    ['with DEL and non-characters', '{"outline":"a\u007f\ufffe\u{10ffff}b"}', 'a\u007f\ufffe\u{10ffff}b'],
+    [
+      'with DEL and non-characters',
+      '{"outline":"a\u007f\ufffe\u{10ffff}b"}',
+      'a\u007f\ufffe\u{10ffff}b',
+    ],
     ['with escaped control characters', '{"outline":"a\\u0001\\u001fb"}', 'a\u0001\u001fb'],
     ['with an escaped name', '{"\\u006futline":"x"}', 'x'],
-    ['with what looks like SQL and HTML', `{"outline":"'); DROP TABLE lessons; --<script>"}`, "'); DROP TABLE lessons; --<script>"],
+    [
+      'with what looks like SQL and HTML',
+      `{"outline":"'); DROP TABLE lessons; --<script>"}`,
+      "'); DROP TABLE lessons; --<script>",
+    ],
   ])
     test(`${what} is taken as it is meant`, async () => {
       const answer = await post(body);
@@ -158,7 +170,11 @@ describe('a body', () => {
 
   test('without a type is refused', async () => {
     assertProblem(await call('POST', '/api/lessons'), 415, 'content-type');
-    assertProblem(await call('POST', '/api/lessons', { body: bytes('{"outline":"x"}') }), 415, 'content-type');
+    assertProblem(
+      await call('POST', '/api/lessons', { body: bytes('{"outline":"x"}') }),
+      415,
+      'content-type',
+    );
   });
 
   test('of more than 1 MiB is refused, with and without its length', async () => {
@@ -187,7 +203,11 @@ describe('a body', () => {
 });
 
 // As it is, without what fetch makes of it: its own headers, its idea of a path.
-function raw(method, path, { headers = {}, body, as = 'user', url = stack.baseUrl, options = {} } = {}) {
+function raw(
+  method,
+  path,
+  { headers = {}, body, as = 'user', url = stack.baseUrl, options = {} } = {},
+) {
   const { user, password } = stack[as];
 
   return new Promise((resolve, reject) => {
@@ -261,7 +281,8 @@ describe('a method', () => {
       }
   });
 
-  test('TRACE is refused', async () => assert.equal((await raw('TRACE', '/api/traces')).status, 405));
+  test('TRACE is refused', async () =>
+    assert.equal((await raw('TRACE', '/api/traces')).status, 405));
 });
 
 describe('a path', () => {
@@ -357,7 +378,13 @@ describe('an error', () => {
     for (const [status, answer] of [
       [400, await call('GET', '/api/traces?limit=0')],
       [401, await call('GET', '/api/traces', { as: null })],
-      [401, await call('GET', '/api/lessons', { as: null, headers: { authorization: `Basic ${wrong}` } })],
+      [
+        401,
+        await call('GET', '/api/lessons', {
+          as: null,
+          headers: { authorization: `Basic ${wrong}` },
+        }),
+      ],
       [403, await call('DELETE', `/api/traces/${NOBODY}`, { headers: { origin: 'http://evil' } })],
       [404, await call('GET', `/api/traces/${NOBODY}`)],
       [404, await call('GET', '/api/nothing')],
@@ -394,9 +421,18 @@ describe('an error', () => {
   test('and every other answer has an id of its own, that no client chooses', async () => {
     const ids = new Set();
 
-    for (const path of ['/api/traces', '/api/lessons', '/api/providers', '/api/traces?limit=0', '/healthz', '/'])
+    for (const path of [
+      '/api/traces',
+      '/api/lessons',
+      '/api/providers',
+      '/api/traces?limit=0',
+      '/healthz',
+      '/',
+    ])
       for (let i = 0; i < 2; i++) {
-        const { headers } = await call('GET', path, { headers: { 'x-request-id': 'f'.repeat(32) } });
+        const { headers } = await call('GET', path, {
+          headers: { 'x-request-id': 'f'.repeat(32) },
+        });
         assert.match(headers.get('x-request-id'), REQUEST_ID);
         assert.notEqual(headers.get('x-request-id'), 'f'.repeat(32));
         ids.add(headers.get('x-request-id'));
@@ -419,7 +455,10 @@ describe('another site', () => {
     ['Sec-Fetch-Site: cross-site', () => ({ 'sec-fetch-site': 'cross-site' })],
     ['Sec-Fetch-Site: same-site', () => ({ 'sec-fetch-site': 'same-site' })],
     ['an unknown Sec-Fetch-Site', () => ({ 'sec-fetch-site': 'other' })],
-    ['cross-site with our Origin', () => ({ 'sec-fetch-site': 'cross-site', origin: stack.baseUrl })],
+    [
+      'cross-site with our Origin',
+      () => ({ 'sec-fetch-site': 'cross-site', origin: stack.baseUrl }),
+    ],
     ['a foreign Origin', () => ({ origin: 'https://example.org' })],
     ['Origin: null', () => ({ origin: 'null' })],
     ['our host on another port', () => ({ origin: 'http://127.0.0.1:1' })],
@@ -444,7 +483,9 @@ describe('another site', () => {
 
       for (const [method, path, body] of UNSAFE)
         assertProblem(
-          await raw(method, path, { headers: { ...(body && JSON_TYPE), ...headers() }, body }).then(parsed),
+          await raw(method, path, { headers: { ...(body && JSON_TYPE), ...headers() }, body }).then(
+            parsed,
+          ),
           403,
           'origin',
         );
@@ -479,7 +520,15 @@ async function tls(method, path, { hostname, port, headers }) {
 
   return new Promise((resolve, reject) => {
     requestTls(
-      { method, path, hostname, port, headers, auth: `${user}:${password}`, rejectUnauthorized: false },
+      {
+        method,
+        path,
+        hostname,
+        port,
+        headers,
+        auth: `${user}:${password}`,
+        rejectUnauthorized: false,
+      },
       (answer) => {
         answer.resume();
         answer.on('end', () => resolve(answer.statusCode));

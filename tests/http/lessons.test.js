@@ -221,10 +221,7 @@ describe('a new lesson', () => {
       [...Object.keys(DEFAULTS), 'provider', 'model'].map((name) => [name, null]),
     );
 
-    assert.deepEqual(
-      (await post({ outline: 'Nulls', ...nothing })).body.lesson.options,
-      DEFAULTS,
-    );
+    assert.deepEqual((await post({ outline: 'Nulls', ...nothing })).body.lesson.options, DEFAULTS);
   });
 
   const TITLES = [
@@ -397,7 +394,10 @@ describe('Idempotency-Key', () => {
 
     assert.notEqual(own.id, others.id);
     assert.equal(others.owner, 'admin');
-    assert.equal((await keyed(key, { outline: 'Other' }, { as: 'admin' })).body.lesson.id, others.id);
+    assert.equal(
+      (await keyed(key, { outline: 'Other' }, { as: 'admin' })).body.lesson.id,
+      others.id,
+    );
   });
 
   test('32 times at once makes one lesson, one trace, one job', async () => {
@@ -463,15 +463,21 @@ describe('the list of lessons', () => {
          FROM generate_series(1, ${n}) n`,
     );
   const ids = async (where) =>
-    (
-      await db.rows(`SELECT id FROM lessons WHERE ${where} ORDER BY created_at DESC, id DESC`)
-    ).map((row) => row.id);
+    (await db.rows(`SELECT id FROM lessons WHERE ${where} ORDER BY created_at DESC, id DESC`)).map(
+      (row) => row.id,
+    );
 
   test('is an empty page where there are none', async () => {
     const { status, body } = await call('GET', '/api/lessons');
 
     assert.equal(status, 200);
-    assert.deepEqual(body, { lessons: [], limit: 50, offset: 0, has_more: false, next_cursor: null });
+    assert.deepEqual(body, {
+      lessons: [],
+      limit: 50,
+      offset: 0,
+      has_more: false,
+      next_cursor: null,
+    });
   });
 
   test('has rows without content and traces', async () => {
@@ -493,11 +499,12 @@ describe('the list of lessons', () => {
 
     for (const next of [
       ({ body }) => body.next_cursor && `/api/lessons?limit=25&cursor=${body.next_cursor}`,
-      ({ headers }) => headers.get('link') && /^<([^>]+)>; rel="next"$/.exec(headers.get('link'))[1],
+      ({ headers }) =>
+        headers.get('link') && /^<([^>]+)>; rel="next"$/.exec(headers.get('link'))[1],
       ({ body }) => body.has_more && `/api/lessons?limit=25&offset=${body.offset + body.limit}`,
     ]) {
       const seen = [];
-      for (let path = '/api/lessons?limit=25'; path && seen.length <= 200; ) {
+      for (let path = '/api/lessons?limit=25'; path && seen.length <= 200;) {
         const answer = await call('GET', path);
         assert.equal(answer.body.has_more, answer.body.next_cursor !== null);
         seen.push(...answer.body.lessons.map((lesson) => lesson.id));
@@ -536,7 +543,9 @@ describe('one lesson', () => {
     const { id } = await generated({ outline: 'Tags' });
     const first = await call('GET', `/api/lessons/${id}`);
     const again = () =>
-      call('GET', `/api/lessons/${id}`, { headers: { 'if-none-match': first.headers.get('etag') } });
+      call('GET', `/api/lessons/${id}`, {
+        headers: { 'if-none-match': first.headers.get('etag') },
+      });
 
     assert.equal((await again()).status, 304);
     await db.run(`UPDATE lessons SET title = 'New' WHERE id = '${id}'`);
@@ -556,7 +565,7 @@ describe('one lesson', () => {
     }
   });
 
-  test("of another user is as if there were none", async () => {
+  test('of another user is as if there were none', async () => {
     const { lesson } = (await post({ outline: 'Foreign' }, { as: 'admin' })).body;
     await whenDone(call, lesson.id, { as: 'admin' });
 
@@ -646,9 +655,8 @@ describe('deletion', () => {
   });
 
   test('of the trace of a running lesson lets the lesson finish, without the trace', async () => {
-    const { lesson } = (
-      await post({ outline: 'Untold', provider: 'sample', model: 'slow-500' })
-    ).body;
+    const { lesson } = (await post({ outline: 'Untold', provider: 'sample', model: 'slow-500' }))
+      .body;
 
     assert.equal((await call('DELETE', `/api/traces/${lesson.trace_ids[0]}`)).status, 200);
     const done = await whenDone(call, lesson.id);
@@ -734,9 +742,8 @@ describe('regenerate', () => {
   });
 
   test('while it is being generated is 409', async () => {
-    const { lesson } = (
-      await post({ outline: 'Busy', provider: 'sample', model: 'slow-1000' })
-    ).body;
+    const { lesson } = (await post({ outline: 'Busy', provider: 'sample', model: 'slow-1000' }))
+      .body;
 
     assertProblem(await regenerate(lesson.id), 409, 'id');
     assert.equal((await whenDone(call, lesson.id)).trace_ids.length, 1);

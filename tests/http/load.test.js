@@ -5,13 +5,7 @@ import { Agent, request } from 'node:http';
 import { after, before, test } from 'node:test';
 
 import { api, sleep, until } from '../lib/api.js';
-import {
-  assertTruthful,
-  generatorPid,
-  memory_kb,
-  post,
-  story,
-} from '../lib/generator.js';
+import { assertTruthful, generatorPid, memory_kb, post, story } from '../lib/generator.js';
 import { startStack } from '../lib/stack.js';
 import { peak, startUpstream } from '../lib/upstream.js';
 
@@ -38,10 +32,7 @@ before(async () => {
   call = api(stack);
 });
 
-after(async () => {
-  await stack?.stop();
-  await upstream?.stop();
-});
+after(() => Promise.all([stack?.stop(), upstream?.stop()]));
 
 const number = async (sql) => Number(await stack.psql(sql));
 const sanitized = () => (process.env.TEST_BUILD_DIR ?? 'build') !== 'build';
@@ -152,8 +143,9 @@ test('a_killed_generator_loses_nothing', { timeout: 2 * PATIENCE_MS }, async (t)
     await until(
       'all lessons done',
       async () =>
-        (await number(`SELECT count(*) FROM lessons WHERE outline LIKE 'Lost %' AND status <> 'generating'`)) ===
-        IN_FLIGHT,
+        (await number(
+          `SELECT count(*) FROM lessons WHERE outline LIKE 'Lost %' AND status <> 'generating'`,
+        )) === IN_FLIGHT,
       PATIENCE_MS,
     );
   } finally {
@@ -192,8 +184,9 @@ test('a_killed_generator_loses_nothing', { timeout: 2 * PATIENCE_MS }, async (t)
   await until(
     'those posted meanwhile are done',
     async () =>
-      (await number(`SELECT count(*) FROM lessons WHERE outline = 'Meanwhile' AND status = 'generated'`)) ===
-      meanwhile.length,
+      (await number(
+        `SELECT count(*) FROM lessons WHERE outline = 'Meanwhile' AND status = 'generated'`,
+      )) === meanwhile.length,
   );
   assert.equal(await number('SELECT count(*) FROM generation_jobs'), 0);
 });

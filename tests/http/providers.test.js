@@ -83,8 +83,12 @@ const AUTH_HEADERS = ['authorization', 'x-api-key', 'x-goog-api-key', 'api-key',
 
 // Errors as each provider words them: what is answered, and what it is taken for. A failure that passes is answered
 // once and then the lesson; after the others sample must be next.
-const refusal = (status, type, message, more = {}) => ({ status, error: { message, type, ...more } });
+const refusal = (status, type, message, more = {}) => ({
+  status,
+  error: { message, type, ...more },
+});
 const waitLong = { retryAfter: 7 }; // too long, with another provider at hand
+// prettier-ignore
 const ERRORS = {
   openai: [
     ['auth', refusal(401, 'invalid_request_error', 'Incorrect API key', { code: 'invalid_api_key' })],
@@ -186,11 +190,7 @@ before(async () => {
   call = api(stack);
 });
 
-after(async () => {
-  await stack?.stop();
-  await keyed?.stop();
-  await open?.stop();
-});
+after(() => Promise.all([stack?.stop(), keyed?.stop(), open?.stop()]));
 
 const doubleOf = (provider) => (PROVIDERS[provider].auth === null ? open : keyed);
 
@@ -241,7 +241,9 @@ describe('a_lesson_from', { concurrency: true }, () => {
       assert.equal(body[limit], MAX_TOKENS);
       if (CHAT_PROTOCOL.includes(provider))
         assert.deepEqual(
-          Object.keys(body).filter((name) => !name.startsWith('_')).sort(),
+          Object.keys(body)
+            .filter((name) => !name.startsWith('_'))
+            .sort(),
           ['messages', 'model', limit].sort(),
         );
 
@@ -255,7 +257,9 @@ describe('a_lesson_from', { concurrency: true }, () => {
       assert.match(llmCall.request.prompt, /Grade level: 5/);
       assert.equal(llmCall.request.model, model);
       assert.equal(llmCall.request.max_tokens, MAX_TOKENS);
-      assert.ok(JSON.stringify(llmCall.request.parameters).includes(`"${max_tokens_name}":${MAX_TOKENS}`));
+      assert.ok(
+        JSON.stringify(llmCall.request.parameters).includes(`"${max_tokens_name}":${MAX_TOKENS}`),
+      );
       assert.equal(llmCall.success, true);
       assert.equal(llmCall.http_status, 200);
       assert.equal(llmCall.response.content, CONTENT);
@@ -357,7 +361,11 @@ describe('an_error_of', () => {
       assertTruthful(trace);
       (passes ? assertPassed : assertLeft)(told.get(outline), provider, reason);
       if (passes && answer.retryAfter)
-        assert.equal(trace.decisions[1].wait_ms, 1000 * answer.retryAfter, 'as long as it asked for');
+        assert.equal(
+          trace.decisions[1].wait_ms,
+          1000 * answer.retryAfter,
+          'as long as it asked for',
+        );
       assert.equal(failed.provider, provider);
       assert.equal(failed.success, false);
       assert.equal(failed.error_class, reason);
@@ -388,10 +396,10 @@ describe('an_error_of', () => {
       assert.equal(trace.llm_calls[0].response, null);
     });
 
-    test(`${provider} that is cut at the token limit`, (t) => {
+    if (provider === 'ollama') continue; // its double always says stop
+    test(`${provider} that is cut at the token limit`, () => {
       const { trace } = told.get(`${provider} length`);
 
-      if (provider === 'ollama') return t.skip('its double always says stop');
       assertTruthful(trace);
       assertLeft(told.get(`${provider} length`), provider, 'truncated');
       assert.equal(trace.llm_calls[0].response.content, CONTENT, 'it was paid, and is kept');
@@ -459,12 +467,22 @@ describe('a_key', () => {
     }
   });
 
+  function environ(pid) {
+    try {
+      return readFileSync(`/proc/${pid}/environ`, 'utf8');
+    } catch {
+      return ''; // it ended meanwhile
+    }
+  }
+
   test('is_in_no_command_line_and_with_the_generator_alone', () => {
     const processes = stack.processes();
 
     assert.ok(processes.length > 10);
-    for (const { command } of processes) assert.equal(leaked(command), undefined, command);
-    for (const { pid, command } of processes.filter(({ command: c }) => /^\S+\.fcgi$/.test(c)))
-      assert.equal(leaked(readFileSync(`/proc/${pid}/environ`, 'utf8')), undefined, command);
+    for (const { pid, command } of processes) {
+      assert.equal(leaked(command), undefined, command);
+      if (/fcgi|nginx|postgres/.test(command))
+        assert.equal(leaked(environ(pid)), undefined, command);
+    }
   });
 });

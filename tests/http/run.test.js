@@ -129,21 +129,22 @@ test('the_next_free_port_if_one_is_busy', async () => {
   const holder = createServer().listen(0, '127.0.0.1');
   await once(holder, 'listening');
   const { port } = holder.address();
-  const stack = await startStack({ env: { PORT: port } });
+  let stack;
 
   try {
+    stack = await startStack({ env: { PORT: port } });
     assert.ok(Number(new URL(stack.baseUrl).port) > port);
     assert.match(stack.output(), new RegExp(`PORT ${port} is busy: taking `));
     assert.ok(await works(stack));
   } finally {
-    await stack.stop();
+    await stack?.stop();
     holder.close();
   }
 });
 
 test('a_long_path_with_spaces', async () => {
   const parent = newDir();
-  const runDir = join(parent, 'a path of so many letters that no socket could be named in it', 'and more of them, and more');
+  const runDir = join(parent, 'a path of so many letters that no socket could be named in it', 'and more of them and more');
   mkdirSync(runDir, { recursive: true });
   execFileSync('chmod', ['-R', 'go+x', parent]);
   const stack = await startStack({ runDir });

@@ -3,15 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 
-import {
-  NOBODY,
-  TIMESTAMP,
-  UUID,
-  api,
-  assertProblem,
-  until,
-  withoutIds,
-} from '../lib/api.js';
+import { NOBODY, TIMESTAMP, UUID, api, assertProblem, until, withoutIds } from '../lib/api.js';
 import { openSession } from '../lib/session.js';
 import { startStack } from '../lib/stack.js';
 
@@ -69,8 +61,7 @@ after(async () => {
 });
 
 // What the tests of a group find: nothing.
-const empty = () =>
-  db.run('DELETE FROM lesson_traces; DELETE FROM lessons; DELETE FROM audit_log');
+const empty = () => db.run('DELETE FROM lesson_traces; DELETE FROM lessons; DELETE FROM audit_log');
 
 // Inserts `count` traces; `more` are columns by name and the SQL of their values, in which n counts from 1.
 async function insert(count, more = {}) {
@@ -111,9 +102,7 @@ const byLink = (answer) => {
 };
 const inOrder = async (where = 'true') =>
   (
-    await db.rows(
-      `SELECT id FROM lesson_traces WHERE ${where} ORDER BY created_at DESC, id DESC`,
-    )
+    await db.rows(`SELECT id FROM lesson_traces WHERE ${where} ORDER BY created_at DESC, id DESC`)
   ).map((row) => row.id);
 
 describe('list', () => {

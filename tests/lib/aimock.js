@@ -20,7 +20,9 @@ export async function startDouble({ keys } = {}) {
     journal: (outline) =>
       double
         .getRequests()
-        .filter(({ body }) => body?.messages?.some(({ content }) => content.includes(`"${outline}"`))),
+        .filter(({ body }) =>
+          body?.messages?.some(({ content }) => content.includes(`"${outline}"`)),
+        ),
     stop: () => double.stop(),
   };
 }

@@ -79,6 +79,7 @@ export function assertProblem(answer, status, about) {
   assert.equal(answer.headers.get('x-request-id'), answer.body.request_id);
   assert.equal(answer.body.error, answer.body.detail);
   assert.ok(answer.body.detail.length > 0);
+  assert.doesNotMatch(answer.text, /postgres|sql|socket|connection/i, 'no word of the inside');
   if (about !== undefined)
     assert.ok(
       answer.body.detail.startsWith(`${about}:`),

@@ -27,6 +27,8 @@ export async function restartGenerator(stack, signal = 'SIGTERM') {
   const epoch = () => stack.psql('SELECT max(epoch) FROM generation_workers');
   const before = Number(await epoch());
 
+  // As if it were configured anew: what the breakers know is forgotten.
+  await stack.psql('UPDATE provider_health SET fingerprint = NULL');
   process.kill(generatorPid(stack), signal);
   await until('a generator again', async () => Number(await epoch()) > before);
   await until(
@@ -42,6 +44,7 @@ export async function restartGenerator(stack, signal = 'SIGTERM') {
 // A generator with other settings, which takes all jobs until stop(): the stack's own stands still. Afterwards the
 // chain that GET /api/providers tells is still the other's.
 export async function otherGenerator(stack, settings) {
+  await stack.psql('UPDATE provider_health SET fingerprint = NULL'); // its breakers begin closed
   const own = generatorPid(stack);
   const environ = readFileSync(`/proc/${own}/environ`, 'utf8').split('\0').slice(0, -1);
   const env = Object.fromEntries(environ.map((entry) => entry.split(/=(.*)/s, 2)));

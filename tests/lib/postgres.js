@@ -1,26 +1,32 @@
 // What may happen to PostgreSQL: it freezes, it stops, it starts. And clusters of a test's own.
 
-import { execFile } from 'node:child_process';
-import { chmodSync, chownSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chownSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..');
 const BIN = '/usr/lib/postgresql/15/bin';
+const START_MS = 30_000;
+
 const run = promisify(execFile);
 const isRoot = process.getuid() === 0;
 
-// PostgreSQL refuses root; root is postgres then, as in scripts/run.
-function asService(dir, program, ...args) {
-  const command = [join(BIN, program), ...args];
+// PostgreSQL refuses root; root is postgres then, as in scripts/run. To be run by setpriv.
+const serviceCommand = (program, ...args) => [
+  ...(isRoot ? ['--reuid=postgres', '--regid=postgres', '--init-groups'] : []),
+  join(BIN, program),
+  ...args,
+];
+const asService = (dir, program, ...args) =>
+  run('setpriv', serviceCommand(program, ...args), { cwd: dir });
 
-  if (isRoot) command.unshift('setpriv', '--reuid=postgres', '--regid=postgres', '--init-groups');
-  return run(command[0], command.slice(1), { cwd: dir });
-}
-
-const postmaster = (dir) => Number(readFileSync(join(dir, 'postmaster.pid'), 'utf8').split('\n')[0]);
+const postmaster = (dir) =>
+  Number(readFileSync(join(dir, 'postmaster.pid'), 'utf8').split('\n')[0]);
 
 // The processes whose parent is pid.
 function childrenOf(pid) {
@@ -70,33 +76,75 @@ export async function crash(stack) {
   };
 }
 
-// A cluster of its own, empty, on a socket alone, without a password: url(database, role) and stop().
+// A cluster of its own, empty, on a socket alone, without a password: url(database, role) and stop(). It ends with
+// us, too.
 export async function startCluster() {
   const dir = mkdtempSync(join(tmpdir(), 'lesson-tracer-pg.'));
   const data = join(dir, 'data');
+  const settings = {
+    listen_addresses: '',
+    unix_socket_directories: dir,
+    fsync: 'off',
+    shared_buffers: '32MB',
+  };
+  let server;
+
+  async function stop() {
+    if (server && server.exitCode === null && server.signalCode === null) {
+      server.kill('SIGQUIT');
+      await once(server, 'exit');
+    }
+    rmSync(dir, { recursive: true, force: true });
+  }
 
   try {
-    chmodSync(dir, 0o755);
-    if (isRoot) {
-      const { stdout } = await run('id', ['-u', 'postgres']);
-      chownSync(dir, Number(stdout), 0);
-    }
-    await asService(dir, 'initdb', '-D', data, '-U', 'operator', '-A', 'trust', '-E', 'UTF8',
-      '--locale=C.UTF-8', '--no-sync');
-    await asService(dir, 'pg_ctl', 'start', '-D', data, '-l', join(dir, 'log'), '-w',
-      '-o', `-c listen_addresses= -c unix_socket_directories=${dir} -c fsync=off -c shared_buffers=32MB`);
+    if (isRoot) chownSync(dir, Number((await run('id', ['-u', 'postgres'])).stdout), 0);
+    await asService(
+      dir,
+      'initdb',
+      '-D',
+      data,
+      '-U',
+      'operator',
+      '-A',
+      'trust',
+      '-E',
+      'UTF8',
+      '--locale=C.UTF-8',
+      '--no-sync',
+    );
+    const args = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+    const command = serviceCommand('postgres', '-D', data, ...args);
+    const log = openSync(join(dir, 'log'), 'a');
+    server = spawn('setpriv', ['--pdeathsig', 'QUIT', ...command], {
+      cwd: dir,
+      stdio: ['ignore', log, log],
+    });
+    await whenAnswering(dir, server);
   } catch (error) {
-    rmSync(dir, { recursive: true, force: true });
+    await stop();
     throw error;
   }
   return {
-    dir,
-    url: (database = 'postgres', role = 'operator') => `postgresql://${role}@/${database}?host=${dir}`,
-    async stop() {
-      await asService(dir, 'pg_ctl', 'stop', '-D', data, '-m', 'immediate');
-      rmSync(dir, { recursive: true, force: true });
-    },
+    url: (database = 'postgres', role = 'operator') =>
+      `postgresql://${role}@/${database}?host=${dir}`,
+    stop,
   };
+}
+
+async function whenAnswering(dir, server) {
+  const deadline = Date.now() + START_MS;
+
+  for (;;) {
+    try {
+      await run('pg_isready', ['-q', '-h', dir]);
+      return;
+    } catch {
+      if (server.exitCode !== null || Date.now() > deadline)
+        throw new Error(`PostgreSQL did not start:\n${readFileSync(join(dir, 'log'), 'utf8')}`);
+    }
+    await sleep(20);
+  }
 }
 
 // A cluster of its own with our schema in it: url(role) and stop().

@@ -7,7 +7,7 @@
 
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, openSync, readFileSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readFileSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -73,7 +73,7 @@ export async function spawnRun({ env = {}, runDir = mkdtempSync(join(tmpdir(), '
     stdio: ['ignore', out, out],
     detached: true, // a Ctrl-C reaches us, and stops it by way of pdeathsig
   });
-  child.on('error', () => {});
+  closeSync(out);
   return { child, runDir, output: () => readFileSync(log, 'utf8') };
 }
 

@@ -83,51 +83,65 @@ async function isAlive(port) {
   }
 }
 
-// `seconds`: how long it thinks. calls() gives the calls that have ended, as {began_ms, ended_ms, status, path};
-// stop() ends it.
+function startNginx(dir) {
+  const args = ['--pdeathsig', 'TERM', 'nginx', '-p', dir, '-c', 'nginx.conf', '-e', 'error.log'];
+  const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` };
+  const nginx = spawn('setpriv', args, { env, stdio: ['ignore', 'ignore', 'inherit'] });
+  let ended = false;
+  const end = new Promise((resolve) => {
+    nginx.on('error', resolve).on('exit', resolve);
+  }).then(() => (ended = true));
+
+  return {
+    hasEnded: () => ended,
+    async stop() {
+      const late = setTimeout(() => nginx.kill('SIGKILL'), STOP_MS);
+
+      nginx.kill('SIGTERM');
+      await end;
+      clearTimeout(late);
+    },
+  };
+}
+
+// The lines of calls.log, as {began_ms, ended_ms, status, path}.
+function readCalls(log) {
+  return log
+    .split('\n')
+    .slice(0, -1)
+    .map((line) => {
+      const [ended_s, took_s, status, path] = line.split(' ');
+      const ended_ms = 1000 * ended_s;
+
+      return { began_ms: ended_ms - 1000 * took_s, ended_ms, status: Number(status), path };
+    });
+}
+
+// `seconds`: how long it thinks. calls() gives the calls that have ended; stop() ends it.
 export async function startUpstream({ seconds }) {
   const dir = mkdtempSync(join(tmpdir(), 'upstream-'));
-  let nginx, port, ended;
+  const remove = () => rmSync(dir, { recursive: true, force: true });
 
-  async function stop() {
-    const late = setTimeout(() => nginx.kill('SIGKILL'), STOP_MS);
-
-    nginx.kill('SIGTERM');
-    await ended;
-    clearTimeout(late);
-    rmSync(dir, { recursive: true, force: true });
-  }
-  function calls() {
-    return readFileSync(join(dir, 'calls.log'), 'utf8')
-      .split('\n')
-      .slice(0, -1)
-      .map((line) => {
-        const [ended_s, took_s, status, path] = line.split(' ');
-        const ended_ms = 1000 * Number(ended_s);
-
-        return { began_ms: ended_ms - 1000 * Number(took_s), ended_ms, status: Number(status), path };
-      });
-  }
-
+  // Somebody may take the port between the look and the bind.
   for (let i = 0; i < PORTS_TRIED; i++) {
-    port = await freePort();
+    const port = await freePort();
     writeFileSync(join(dir, 'nginx.conf'), configuration(port, seconds));
-    nginx = spawn(
-      'setpriv',
-      ['--pdeathsig', 'TERM', 'nginx', '-p', dir, '-c', 'nginx.conf', '-e', 'error.log'],
-      { env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` }, stdio: 'ignore' },
-    );
-    ended = new Promise((resolve) => {
-      nginx.on('error', resolve).on('exit', resolve);
-    });
-    for (const deadline = performance.now() + START_MS; performance.now() < deadline; ) {
-      if (await isAlive(port)) return { url: `http://127.0.0.1:${port}`, calls, stop };
-      if (nginx.exitCode !== null) break;
+    const nginx = startNginx(dir);
+    const deadline = performance.now() + START_MS;
+
+    while (!nginx.hasEnded() && performance.now() < deadline) {
+      if (await isAlive(port))
+        return {
+          url: `http://127.0.0.1:${port}`,
+          calls: () => readCalls(readFileSync(join(dir, 'calls.log'), 'utf8')),
+          stop: () => nginx.stop().then(remove),
+        };
       await sleep(20);
     }
-    nginx.kill('SIGKILL');
+    await nginx.stop();
   }
-  assert.fail(`nginx did not start: ${readFileSync(join(dir, 'error.log'), 'utf8')}`);
+  remove();
+  assert.fail('nginx with its echo module did not start');
 }
 
 // The most calls that were under way at one time.

@@ -117,7 +117,7 @@ static const struct llm_prices *load_prices(void)
     write_prices(path);
     setenv("PRICES_FILE", path, 1);
     prices = llm_prices_load(a, &e);
-    unsetenv("PRICES_FILE");
+    setenv("PRICES_FILE", "fcgi/lessons/generator/llm/prices.json", 1);
     unlink(path);
     ck_assert_msg(prices != NULL, "%s", e.text);
     return prices;
@@ -588,7 +588,7 @@ START_TEST(no_text_of_a_provider_spoils_the_record)
 END_TEST
 
 /* Each byte of it takes the most room it can. */
-static const char largest[] = {'x', '\x01', '\xFF', '"', '\0'};
+static const char largest[] = {'o', '\x01', '\xFF', '"', '\0'};
 
 START_TEST(the_largest_answer_has_a_whole_record)
 {
@@ -613,10 +613,11 @@ enum end { CLOSE, RESET, HOLD };
 static struct provider {
     int listener;
     pthread_t thread;
+    const char *first; /* what the first request of a connection is answered; NULL: as any */
     const char *bytes;
     size_t len;
     enum end end;
-    int requests;
+    int firsts, requests;
     char request[REQUEST_MAX];
 } provider;
 
@@ -641,6 +642,15 @@ static bool read_request(int fd, char *to)
     return true;
 }
 
+static void send_all(int fd, const char *bytes, size_t len)
+{
+    ssize_t n;
+
+    for (size_t sent = 0; sent < len; sent += (size_t)n)
+        if ((n = send(fd, bytes + sent, len - sent, MSG_NOSIGNAL)) <= 0)
+            return;
+}
+
 static void serve(int fd)
 {
     const struct linger reset = {.l_onoff = 1};
@@ -649,15 +659,13 @@ static void serve(int fd)
 
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    if (provider.first != NULL && read_request(fd, provider.request)) {
+        provider.firsts++;
+        send_all(fd, provider.first, strlen(provider.first));
+    }
     if (read_request(fd, provider.request)) {
         provider.requests++;
-        for (size_t sent = 0; sent < provider.len;) {
-            ssize_t n = send(fd, provider.bytes + sent, provider.len - sent, MSG_NOSIGNAL);
-
-            if (n <= 0)
-                break;
-            sent += (size_t)n;
-        }
+        send_all(fd, provider.bytes, provider.len);
         if (provider.end == HOLD)
             while (read(fd, &byte, 1) > 0)
                 continue; /* until the client has had enough */
@@ -913,6 +921,83 @@ START_TEST(tells_what_went_wrong)
 }
 END_TEST
 
+static struct call *second;
+
+static void start_second(struct call *c)
+{
+    (void)c;
+    call_start(second, 150, load_prices(), on_done, NULL);
+}
+
+/* What comes over a connection that was there already. */
+static const struct {
+    const char *bytes;
+    enum end end;
+    const char *error; /* NULL: none */
+} seconds[] = {
+    {HEAD("200 OK") CLOSED ANSWER, CLOSE, NULL},
+    {HEAD("200 OK") "Content-Length: 9\r\n\r\n", HOLD, "no answer in time"},
+    {HEAD("200 OK") "Content-Length: 9\r\n\r\n{", HOLD, "no answer in time"},
+    {"", HOLD, "no answer in time"},
+};
+
+START_TEST(a_kept_connection_is_not_made_again)
+{
+    static const char *const unknown[] = {"timing.dns_ms", "timing.connect_ms", "timing.tls_ms",
+                                          NULL};
+    const char *first =
+        arena_printf(a, "%sContent-Length: %zu\r\n\r\n%s", HEAD("200 OK"), strlen(ANSWER), ANSWER);
+    struct llm_endpoint *endpoint =
+        start_provider(seconds[_i].bytes, strlen(seconds[_i].bytes), seconds[_i].end);
+    struct call *c = call_create(endpoint, NULL, &prompt, 1);
+
+    provider.first = first;
+    second = call_create(endpoint, NULL, &prompt, 2);
+    done_count = 0;
+    call_start(c, ATTEMPT_MS, load_prices(), start_second, NULL);
+    loop_run(nothing);
+    ck_assert_int_eq(done_count, 1);
+    loop_finish(); /* closes the connection */
+    stop_provider();
+    loop_init();
+    ck_assert_int_eq(provider.requests, 1);
+    ck_assert_int_ge(int_at(element_of(c), "timing.connect_ms"), 0);
+    ck_assert_pstr_eq(text_at(element_of(second), "error"), seconds[_i].error);
+    assert_null(element_of(second), unknown);
+    call_destroy(c);
+    call_destroy(second);
+}
+END_TEST
+
+static const enum end abrupt_ends[] = {CLOSE, RESET};
+
+/* It may have been worked on, and paid: curl would send it again, and tell nobody. */
+START_TEST(a_request_is_not_sent_again_when_its_kept_connection_ends)
+{
+    const char *first =
+        arena_printf(a, "%sContent-Length: %zu\r\n\r\n%s", HEAD("200 OK"), strlen(ANSWER), ANSWER);
+    struct llm_endpoint *endpoint = start_provider("", 0, abrupt_ends[_i]);
+    struct call *c = call_create(endpoint, NULL, &prompt, 1);
+
+    provider.first = first;
+    second = call_create(endpoint, NULL, &prompt, 2);
+    done_count = 0;
+    call_start(c, ATTEMPT_MS, load_prices(), start_second, NULL);
+    loop_run(nothing);
+    loop_finish();
+    stop_provider();
+    loop_init();
+    ck_assert_int_eq(done_count, 1);
+    ck_assert_int_eq(c->answer.failure, LLM_NONE);
+    ck_assert_int_eq(second->answer.failure, LLM_CONNECTION);
+    ck_assert_int_eq(second->status, 0);
+    ck_assert_int_eq(provider.firsts, 1);
+    ck_assert_int_eq(provider.requests, 1);
+    call_destroy(c);
+    call_destroy(second);
+}
+END_TEST
+
 START_TEST(keeps_its_deadlines)
 {
     struct call *c = call_to(start_provider("", 0, HOLD), 200);
@@ -994,7 +1079,9 @@ START_TEST(an_unknown_host_is_no_connection)
 {
     static const char *const unknown[] = {"timing.dns_ms", "timing.connect_ms", "http_status",
                                           NULL};
-    struct call *c = call_to(endpoint_at("http://host.invalid/v1"), ATTEMPT_MS);
+    /* no label of a name is that long, so nobody is asked */
+    struct call *c =
+        call_to(endpoint_at(arena_printf(a, "http://%070d.invalid/v1", 0)), ATTEMPT_MS);
 
     ck_assert_int_eq(c->answer.failure, LLM_CONNECTION);
     assert_null(element_of(c), unknown);
@@ -1269,6 +1356,8 @@ static TCase *transfers(void)
     tcase_add_test(t, an_answer_without_usage_has_no_cost);
     EACH(t, bad_text_is_an_answer_that_is_marked, bad_bodies);
     EACH(t, tells_what_went_wrong, failures);
+    EACH(t, a_kept_connection_is_not_made_again, seconds);
+    EACH(t, a_request_is_not_sent_again_when_its_kept_connection_ends, abrupt_ends);
     tcase_add_test(t, keeps_its_deadlines);
     tcase_add_test(t, waits_a_second_for_the_next_byte_and_no_longer);
     tcase_add_test(t, a_refused_connection_never_was_one);

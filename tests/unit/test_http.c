@@ -512,6 +512,16 @@ START_TEST(head_is_a_get_without_the_body)
 }
 END_TEST
 
+START_TEST(an_answer_of_nothing_does_not_describe_it)
+{
+    const char *answer = answer_to(&(struct ask){"OPTIONS", "/show", .query = NULL});
+
+    assert_status(answer, 204);
+    ck_assert_ptr_null(strstr(answer, "Content-"));
+    ck_assert_str_eq(body_of(answer), "");
+}
+END_TEST
+
 /* What If-None-Match says, with %s for the tag, and the status. */
 static const struct {
     const char *match;
@@ -567,6 +577,7 @@ static const struct {
     {ERR_MEDIA_TYPE, 415, "unsupported_media_type", "Unsupported Media Type", NULL},
     {ERR_UNPROCESSABLE, 422, "unprocessable", "Unprocessable Content", NULL},
     {ERR_RATE, 429, "rate_limited", "Too Many Requests", NULL},
+    {ERR_DATA, 500, "internal", "Internal Server Error", OUR_SIDE},
     {ERR_INTERNAL, 500, "internal", "Internal Server Error", OUR_SIDE},
     {ERR_UNAVAILABLE, 503, "unavailable", "Service Unavailable", AWAY},
 };
@@ -650,6 +661,7 @@ Suite *suite_http(void)
     EACH(t, answers, asked);
     tcase_add_test(t, takes_a_body_of_a_mebibyte);
     tcase_add_test(t, head_is_a_get_without_the_body);
+    tcase_add_test(t, an_answer_of_nothing_does_not_describe_it);
     EACH(t, an_answer_that_the_client_has_is_not_sent, tags);
     tcase_add_test(t, another_answer_has_another_tag);
     EACH(t, a_failure_is_a_problem_document, problems);

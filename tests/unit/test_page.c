@@ -23,8 +23,8 @@ static const struct row {
     {"2026-11-23T18:15:43.123456+00:00", "f81d4fae-7dec-41d0-a765-00a0c91e6bf6"},
     {"2026-11-23T18:15:43.12+00:00", "00000000-0000-4000-8000-000000000000"},
     {"2026-11-23T18:15:43+00:00", "ffffffff-ffff-4fff-bfff-ffffffffffff"},
-    {"0001-01-01T00:00:00+00:00", "f81d4fae-7dec-41d0-a765-00a0c91e6bf7"},
-    {"294276-12-31T23:59:59.999999+00:00", "f81d4fae-7dec-41d0-a765-00a0c91e6bf8"},
+    {"1970-01-01T00:00:00+00:00", "f81d4fae-7dec-41d0-a765-00a0c91e6bf7"},
+    {"2028-02-29T23:59:59.999999+00:00", "f81d4fae-7dec-41d0-a765-00a0c91e6bf8"},
 };
 
 enum { ROWS = sizeof newest_first / sizeof *newest_first };
@@ -204,7 +204,7 @@ START_TEST(refuses_or_survives_a_cursor_with_any_byte_changed)
             changed[n] = (char)c;
             if (begins(changed, "traces", &at, &e)) { /* another row: of the right form at least */
                 ck_assert_uint_eq(strlen(at.id), 36);
-                ck_assert_uint_eq(strspn(at.created_at, "0123456789-T:.+Z"), strlen(at.created_at));
+                ck_assert_uint_eq(strspn(at.created_at, "0123456789-T:.+"), strlen(at.created_at));
             } else {
                 ck_assert_int_eq(e.kind, ERR_INPUT);
             }
@@ -255,6 +255,21 @@ static const char *const forged[] = {
     "1 " HASH " yesterday " ID,
     "1 " HASH " infinity " ID,
     "1 " HASH " 2026-11-23T18:15:43';-- " ID,
+    /* no time, or none as PostgreSQL spells it: it would refuse the statement */
+    "1 " HASH " 2026-11-23 " ID,
+    "1 " HASH " 2026-11-23T18:15:43 " ID,
+    "1 " HASH " 2026-11-23T18:15:43Z " ID,
+    "1 " HASH " 2026-11-23T18:15:43+01:00 " ID,
+    "1 " HASH " 2026-11-23T18:15:43.+00:00 " ID,
+    "1 " HASH " 2026-11-23T18:15:43.1234567+00:00 " ID,
+    "1 " HASH " 2026-11-23T18:15:60+00:00 " ID,
+    "1 " HASH " 2026-11-23T24:00:00+00:00 " ID,
+    "1 " HASH " 2026-02-29T00:00:00+00:00 " ID,
+    "1 " HASH " 2026-13-01T00:00:00+00:00 " ID,
+    "1 " HASH " 2026-1-1T0:0:0+00:00 " ID,
+    "1 " HASH " 0000-01-01T00:00:00+00:00 " ID,
+    "1 " HASH " 99999-01-01T00:00:00+00:00 " ID,
+    "1 " HASH " -2026-01-01T00:00:00+00:00 " ID,
     "1  " HASH " " AT " " ID,
     "1 0x" HASH " " AT " " ID,
     "1 +" HASH " " AT " " ID,

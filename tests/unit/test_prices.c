@@ -13,14 +13,14 @@ static struct err e;
 
 static void setup(void)
 {
-    unsetenv("PRICES_FILE");
+    setenv("PRICES_FILE", "fcgi/lessons/generator/llm/prices.json", 1);
     a = arena_create();
     e = (struct err){0};
 }
 
 static void teardown(void)
 {
-    unsetenv("PRICES_FILE");
+    setenv("PRICES_FILE", "fcgi/lessons/generator/llm/prices.json", 1);
     arena_destroy(a);
 }
 

@@ -39,6 +39,7 @@ static void unset_all(void)
 {
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
         unsetenv(settings[i]);
+    setenv("PROVIDERS_FILE", "fcgi/lessons/generator/llm/providers.json", 1);
 }
 
 static void setup(void)

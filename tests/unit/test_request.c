@@ -108,6 +108,8 @@ static const struct {
     {"{\"outline\":{}}", "outline: text expected"},
     {"{\"outline\":\"\"}", "outline: must not be blank"},
     {"{\"outline\":\" \\t\\r\\n\\u000b\\f\"}", "outline: must not be blank"},
+    {"{\"outline\":\"\\u00a0\\u3000\\u2003\\ufeff\\u2028\"}", "outline: must not be blank"},
+    {"{\"outline\":\"x\",\"model\":\"\\u3000\"}", "model: text of 1 to 200 bytes expected"},
     {"{\"outline\":\"x\",\"Outline\":\"x\"}", "Outline: unknown member"},
     {"{\"outline\":\"x\",\"\":1}", ": unknown member"},
     {"{\"outline\":\"x\",\"grade_level\":\"2\"}", "grade_level: unknown member"},
@@ -186,6 +188,8 @@ static const struct {
     {"Volcanoes", "Volcanoes", NULL},
     {"  \\t\\nVolcanoes\\r\\n ", "Volcanoes", NULL},
     {"two\\nlines", "two\nlines", NULL},
+    {"\\u3000\\u00a0水\\u3000の\\u3000", "水\xE3\x80\x80の", NULL},
+    {"\\u200b", "\xE2\x80\x8B", NULL}, /* of no width, but no blank */
     {"12345678901234567890123456789012345678901234567890",
      "12345678901234567890123456789012345678901234567890", NULL},
     {"123456789012345678901234567890123456789012345678901",

@@ -166,6 +166,9 @@ static void fail_transfer(struct call *c, CURLcode rc)
     case CURLE_HTTP2_STREAM:
         llm_fail(&c->answer, LLM_TRUNCATED, "the connection ended before the answer did");
         break;
+    case CURLE_ABORTED_BY_CALLBACK: /* on_request() */
+        llm_fail(&c->answer, LLM_CONNECTION, "the connection was closed without an answer");
+        break;
     case CURLE_WEIRD_SERVER_REPLY:
     case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_BAD_CONTENT_ENCODING:
@@ -258,6 +261,21 @@ static void on_idle(void *arg)
     on_done(c, CURLE_OPERATION_TIMEDOUT);
 }
 
+/*
+ * Before the request's first byte. curl comes here again when a kept connection was closed without
+ * an answer, and would send the request once more, untold: but it may have been worked on, and
+ * paid.
+ */
+static int on_request(void *arg, char *ip, char *our_ip, int port, int our_port)
+{
+    struct call *c = arg;
+    bool again = c->sent;
+
+    (void)ip, (void)our_ip, (void)port, (void)our_port;
+    c->sent = true;
+    return again ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+}
+
 static void set_headers(struct call *c)
 {
     for (size_t i = 0; c->request.headers[i] != NULL; i++)
@@ -305,6 +323,8 @@ void call_start(struct call *c, int64_t timeout_ms, const struct llm_prices *pri
     curl_easy_setopt(c->easy, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
     curl_easy_setopt(c->easy, CURLOPT_WRITEFUNCTION, on_data);
     curl_easy_setopt(c->easy, CURLOPT_WRITEDATA, c);
+    curl_easy_setopt(c->easy, CURLOPT_PREREQFUNCTION, on_request);
+    curl_easy_setopt(c->easy, CURLOPT_PREREQDATA, c);
     loop_transfer_start(c->easy, &c->transfer);
 }
 

@@ -39,7 +39,7 @@ struct call {
     /* Private. */
     char span_id[17], timestamp[32];
     int64_t created_at, started_at, last_byte_at;
-    bool too_large, idle;
+    bool too_large, idle, sent;
     struct buf body;
     const struct llm_prices *prices;
     CURL *easy;

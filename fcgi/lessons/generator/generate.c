@@ -535,6 +535,7 @@ static void release(struct generation *g)
     if (g->call != NULL && !g->call->ended) {
         call_stop(g->call, LLM_CANCELLED, "the service was stopped during this call");
         g->failure = LLM_CANCELLED;
+        g->last_error = g->call->answer.error;
         decisions_add(g->decisions, "retry", g->call->endpoint->name, "the service was stopped",
                       LLM_UNKNOWN);
         record(g, NULL);
