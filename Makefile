@@ -80,6 +80,8 @@ test:
 unit: $(B)/unit # sanitized: in one process, since looking for leaks in a thousand takes minutes
 	$(if $(SAN),CK_FORK=no) $(B)/unit
 
+unit-program: $(B)/unit
+
 unit-valgrind: $(B)/unit
 	CK_FORK=no valgrind -q --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \
 	    --error-exitcode=1 $(B)/unit
@@ -120,5 +122,5 @@ install: all
 clean:
 	rm -rf build build-*
 
-.PHONY: FORCE all run readme test unit unit-valgrind check layers format format-check install clean
+.PHONY: FORCE all run readme test unit unit-program unit-valgrind check layers format format-check install clean
 -include $(shell find build* -name '*.d' 2>/dev/null)
