@@ -186,6 +186,9 @@ static void send_beat(void)
 static void beat(void *arg)
 {
     (void)arg;
+    if (!store_safe())
+        log_error("-", "no room to spool: nothing new is begun",
+                  LOG_TEXT("see", "SPOOL_RESERVE_MB"));
     send_beat();
     loop_timer_set(&gen.beat, config_int("LEASE_SECONDS") * 1000 / 6);
 }
