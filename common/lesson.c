@@ -183,17 +183,17 @@ const char *lesson_regenerate(struct db *db, struct arena *a, const struct db_id
     return NULL;
 }
 
-bool lesson_queue_full(struct db *db, long max, int deadline_ms)
+bool lesson_check_queue(struct db *db, long max, int deadline_ms, struct err *e)
 {
     struct arena *a = arena_create();
     struct db_call call = {&queue_full, {db_arg_int(a, max)}};
     struct db_rows *rows;
-    struct err e;
-    bool full = db_run(db, a, NULL, &call, 1, &rows, DB_RETRY, deadline_ms, &e) &&
-                strcmp(db_value(rows, 0, 0), "t") == 0;
+    bool ok = db_run(db, a, NULL, &call, 1, &rows, DB_RETRY, deadline_ms, e);
 
+    if (ok && strcmp(db_value(rows, 0, 0), "t") == 0)
+        ok = err_set(e, ERR_UNAVAILABLE, "queue: %ld generations, full", max);
     arena_destroy(a);
-    return full;
+    return ok;
 }
 
 void lesson_announce(struct db *db, int deadline_ms)

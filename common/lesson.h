@@ -36,8 +36,11 @@ const char *lesson_regenerate(struct db *db, struct arena *a, const struct db_id
                               const char *id, const char *provider, const char *model,
                               long queued_max, int deadline_ms, struct err *e);
 
-/* Whether max generations, of all users, are queued or running. db sees all: lesson_admin's. */
-bool lesson_queue_full(struct db *db, long max, int deadline_ms);
+/*
+ * Whether there is room for one more generation: false and ERR_UNAVAILABLE if max are queued or
+ * running, of all users. db sees all: lesson_admin's.
+ */
+bool lesson_check_queue(struct db *db, long max, int deadline_ms, struct err *e);
 
 void lesson_announce(struct db *db, int deadline_ms);
 

@@ -244,7 +244,7 @@ bool trace_delete(struct db *db, struct arena *a, const struct db_identity *who,
 }
 
 bool trace_delete_all(struct db *db, struct arena *a, const struct db_identity *who,
-                      int deadline_ms, long long *deleted, struct err *e)
+                      int deadline_ms, int batch_deadline_ms, long long *deleted, struct err *e)
 {
     struct db_call call = {&now, {{0}}};
     struct db_rows *rows;
@@ -255,7 +255,7 @@ bool trace_delete_all(struct db *db, struct arena *a, const struct db_identity *
         return false;
     call = (struct db_call){&delete_some, {db_arg(db_value(rows, 0, 0))}};
     do {
-        if (!db_run(db, a, who, &call, 1, &rows, DB_ONCE, deadline_ms, e))
+        if (!db_run(db, a, who, &call, 1, &rows, DB_ONCE, batch_deadline_ms, e))
             return false;
         *deleted += db_int(rows, 0, 0);
         picked = db_int(rows, 0, 1); /* another may have deleted them before us */

@@ -47,8 +47,11 @@ const char *trace_get(struct db *db, struct arena *a, const struct db_identity *
 bool trace_delete(struct db *db, struct arena *a, const struct db_identity *who, const char *id,
                   int deadline_ms, struct err *e);
 
-/* All that the caller may delete, in transactions of 1,000, so that no lock is held long. */
+/*
+ * All that the caller may delete, in transactions of 1,000, so that no lock is held long. What
+ * comes after it began stays. deadline_ms: to find PostgreSQL there at all.
+ */
 bool trace_delete_all(struct db *db, struct arena *a, const struct db_identity *who,
-                      int deadline_ms, long long *deleted, struct err *e);
+                      int deadline_ms, int batch_deadline_ms, long long *deleted, struct err *e);
 
 #endif

@@ -39,19 +39,19 @@ static bool read_key(const struct http_req *req, struct lesson_request *r, struc
            err_set(e, ERR_INPUT, "idempotency-key: at most %d bytes", REQUEST_KEY_MAX);
 }
 
-/* Asked once a second: the limit is against overload, not a count. */
+/* Asked once a second while there is room: the limit is against overload, not a count. */
 static bool check_queue(struct err *e)
 {
     static time_t asked;
-    static bool full;
     struct timespec now;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
-    if (now.tv_sec != asked) {
-        full = lesson_queue_full(api_admin_db(), config_int("QUEUED_MAX"), api_deadline_ms());
-        asked = now.tv_sec;
-    }
-    return !full || err_set(e, ERR_UNAVAILABLE, "queue: full");
+    if (now.tv_sec == asked)
+        return true;
+    if (!lesson_check_queue(api_admin_db(), config_int("QUEUED_MAX"), api_deadline_ms(), e))
+        return false;
+    asked = now.tv_sec;
+    return true;
 }
 
 static void create(struct http_req *req)

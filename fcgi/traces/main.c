@@ -81,7 +81,8 @@ static void delete_all(struct http_req *req)
     struct err e;
 
     who->filter = "deleteAll=true";
-    if (!trace_delete_all(api_db(req), req->arena, who, DELETE_DEADLINE_MS, &n, &e))
+    if (!trace_delete_all(api_db(req), req->arena, who, api_deadline_ms(), DELETE_DEADLINE_MS, &n,
+                          &e))
         http_fail(req, &e);
     else
         send_deleted(req, n);

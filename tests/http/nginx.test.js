@@ -136,7 +136,7 @@ describe('rendered configuration', () => {
 
   test('finds_the_locations', () => {
     assert.ok(locations().length >= 12);
-    assert.equal(responders().length, 6);
+    assert.equal(responders().length, 7);
   });
 
   test('every_responder_is_told_everything_once', () => {

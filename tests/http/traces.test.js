@@ -683,25 +683,29 @@ describe('deletion', () => {
   test('of all traces is complete although another deletes the same ones', async () => {
     await insert(2500);
     const other = openSession(stack.databaseUrl);
-    await other.run(
-      `BEGIN;
-       DELETE FROM lesson_traces
-        WHERE id IN (SELECT id FROM lesson_traces ORDER BY created_at, id LIMIT 1000)`,
-    );
-    const asked = call('DELETE', '/api/traces?deleteAll=true');
-    await until('the deletion waits for the other one', async () =>
-      Number(
-        await db.run(
-          `SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-            WHERE NOT l.granted AND a.usename = 'lesson_api'`,
-        ),
-      ),
-    );
-    await other.run('COMMIT');
-    await other.end();
-    const answer = await asked;
-    const remaining = await left();
+    let answer, remaining;
 
+    try {
+      await other.run(
+        `BEGIN;
+         DELETE FROM lesson_traces
+          WHERE id IN (SELECT id FROM lesson_traces ORDER BY created_at, id LIMIT 1000)`,
+      );
+      const asked = call('DELETE', '/api/traces?deleteAll=true');
+      await until('the deletion waits for the other one', async () =>
+        Number(
+          await db.run(
+            `SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+              WHERE NOT l.granted AND a.usename LIKE 'lesson%'`,
+          ),
+        ),
+      );
+      await other.run('COMMIT');
+      answer = await asked;
+      remaining = await left();
+    } finally {
+      await other.end();
+    }
     assert.equal(answer.status, 200, answer.text);
     assert.equal(remaining, 0, 'gone when the answer arrives');
     assert.equal(answer.body.deleted, 1500);

@@ -9,6 +9,7 @@ const MARK = '-- that was all --';
 // rows of one statement as objects. Statements of one session wait for each other. end() ends it.
 export function openSession(url) {
   const psql = spawn('psql', ['-XqAt', '-v', 'VERBOSITY=verbose', '-v', 'ON_ERROR_STOP=0', url], {
+    env: { ...process.env, PGOPTIONS: '-c lock_timeout=20s -c statement_timeout=60s' },
     stdio: ['pipe', 'pipe', 'pipe'],
   });
   const texts = { stdout: '', stderr: '' };

@@ -45,6 +45,7 @@ static struct {
     size_t chain_length;
     int watched; /* PostgreSQL's socket */
     bool was_ready, claiming, claim_again, registering, registered, draining, leaving;
+    bool reconcile; /* due: after a lost connection, what we hold is to be told from what we know */
     bool isolating; /* a suspect runs, or will when nothing else does */
     const char
         *died_in;     /* the lesson whose code the former process ran when it died; "" for none */
@@ -130,8 +131,8 @@ static void claim(void)
     int limit = claim_limit();
 
     gen.claim_again = gen.claiming && !gen.isolating;
-    if (gen.claiming || gen.draining || !gen.registered || limit <= 0 || !db_ready(gen.db) ||
-        !store_replayed() || !store_safe())
+    if (gen.claiming || gen.draining || gen.reconcile || !gen.registered || limit <= 0 ||
+        !db_ready(gen.db) || !store_replayed() || !store_safe())
         return;
     c = control_create(claim_done);
     if (gen.isolating)
@@ -332,7 +333,6 @@ static void greet(bool first)
         health_publish(control_add(c), a, gen.endpoints[i].name, position_of(i),
                        gen.endpoints[i].model, gen.endpoints[i].configured,
                        fingerprint(a, &gen.endpoints[i]));
-    job_reconcile(control_add(c), a, &gen.me, generate_held(a));
     job_listen(&c->calls[c->segment.count]);
     c->segment.count += 2;
     control_send(c);
@@ -390,9 +390,31 @@ static void connected(void)
     gen.registering = false;
     loop_timer_stop(&gen.connect_limit);
     if (gen.registered) {
+        gen.reconcile = true;
         send_beat();
         greet(false);
     }
+}
+
+static void reconciled(struct db_segment *s)
+{
+    if (succeeded(s, "reconciling") && db_int(s->rows[0], 0, 0) > 0)
+        log_warn("-", "claims that nobody knew of requeued",
+                 LOG_INT("count", db_int(s->rows[0], 0, 0)));
+    arena_destroy(s->arena);
+    claim();
+}
+
+/* Not before the spool is replayed: a generation that ended there is held, and known to nobody. */
+static void reconcile(void)
+{
+    struct control *c;
+
+    if (!gen.reconcile || !db_ready(gen.db) || !store_replayed())
+        return;
+    c = control_create(reconciled);
+    job_reconcile(control_add(c), c->segment.arena, &gen.me, generate_held(c->segment.arena));
+    gen.reconcile = !control_send(c);
 }
 
 /*
@@ -514,6 +536,7 @@ static void after(void)
 {
     store_send();
     register_now();
+    reconcile();
     if (gen.draining && !gen.leaving && !gen.claiming && generate_in_flight() == 0 && store_idle())
         leave();
     sync_watch();
