@@ -24,8 +24,6 @@ struct db {
     enum { DOWN, CONNECTING, READY } state;
     PostgresPollingStatusType polling;
     bool use_prepared, wants_write, in_call;
-    bool doubtful;   /* the last segment was not answered in time */
-    long away_until; /* no connection before this; 0: nothing known */
     const struct db_statement *prepared[PREPARED_MAX];
     int prepared_count;
     struct db_segment *first, *last; /* sent, not done */
@@ -461,25 +459,31 @@ static bool wait_once(struct db *db, long deadline)
     return true;
 }
 
+/* One PostgreSQL, whichever connection of this process finds out. */
+static bool doubtful;   /* a segment was not answered in time: look first */
+static long away_until; /* no connection before this; 0: nothing known */
+
 static bool make_ready(struct db *db, long deadline, struct err *e)
 {
-    long connect_deadline = now_ms() + (db->doubtful ? LOOK_MS : config_int("DB_CONNECT_MS"));
+    long connect_deadline = now_ms() + (doubtful ? LOOK_MS : config_int("DB_CONNECT_MS"));
     struct pollfd p = {.fd = db_socket(db), .events = POLLIN};
 
     /* Something to read on an idle connection is most often its end: a message, then the end. */
     for (int i = 0; i < ENDINGS_MAX && db->state == READY && poll(&p, 1, 0) > 0; i++)
         db_advance(db);
+    if (doubtful && db->state == READY)
+        db_disconnect(db);
     if (connect_deadline < deadline)
         deadline = connect_deadline;
-    if (db->state == DOWN && now_ms() < db->away_until)
+    if (now_ms() < away_until)
         return err_set(e, ERR_UNAVAILABLE, "postgresql: no connection a moment ago");
     if (!db_connect(db, e))
         return false;
-    db->doubtful = false;
+    doubtful = false;
     while (db->state == CONNECTING)
         if (!wait_once(db, deadline)) {
             db_disconnect(db);
-            db->away_until = now_ms() + AWAY_MS;
+            away_until = now_ms() + AWAY_MS;
             return err_set(e, ERR_UNAVAILABLE, "postgresql: no connection in time");
         }
     return db->state == READY || err_set(e, ERR_UNAVAILABLE, "postgresql: no connection");
@@ -506,7 +510,7 @@ static bool run_once(struct db *db, struct db_segment *s, long deadline)
         if (!wait_once(db, deadline)) {
             err_set(&s->err, ERR_UNAVAILABLE, "postgresql: no answer in time");
             db_disconnect(db); /* runs done() */
-            db->doubtful = true;
+            doubtful = true;
             s->lost = false;
         }
     return s->err.kind == ERR_NONE;
