@@ -102,8 +102,8 @@ static bool is_class(const char *sqlstate, const char *const classes[])
 /* What a SQLSTATE means for the caller (reliability: retry, refuse, or a bug of ours). */
 static enum err_kind kind_of(const char *sqlstate)
 {
-    static const char *const later[] = {"08",    "57",    "53",    "40", "55P03",
-                                        "25006", "0A000", "26000", NULL};
+    static const char *const later[] = {"08",    "57",    "53",    "58",    "40",
+                                        "55P03", "25006", "0A000", "26000", NULL};
     static const char *const data[] = {"22", "54", NULL};
 
     if (is_class(sqlstate, later))

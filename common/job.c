@@ -45,13 +45,8 @@ static const struct db_statement recover = {
     "   LIMIT 500 FOR UPDATE OF j SKIP LOCKED),"
     " told AS ("
     "  UPDATE lesson_traces t"
-    "     SET llm_calls = ("
-    "           SELECT coalesce(jsonb_agg("
-    "                    CASE WHEN c->>'success' IS NULL"
-    "                         THEN c || '{\"success\": false, \"error_class\": \"worker_lost\","
-    "\"error\": \"the process that made this call ended before the call did\"}' ELSE c END"
-    "                    ORDER BY n), '[]')"
-    "             FROM jsonb_array_elements(t.llm_calls) WITH ORDINALITY AS x(c, n)),"
+    "     SET llm_calls = (SELECT coalesce(jsonb_agg(trace_lose_call(c) ORDER BY n), '[]')"
+    "                        FROM jsonb_array_elements(t.llm_calls) WITH ORDINALITY AS x(c, n)),"
     "         error_class = CASE WHEN t.llm_calls @? '$[*] ? (@.success == null)'"
     "                            THEN 'worker_lost' ELSE t.error_class END,"
     "         last_error = CASE WHEN t.llm_calls @? '$[*] ? (@.success == null)'"
@@ -97,39 +92,59 @@ static const struct db_statement claim = {"job_claim", CLAIM("deaths < 2", "$3::
 static const struct db_statement claim_suspect = {"job_claim_suspect", CLAIM("deaths >= 2", "1"),
                                                   2};
 
-/* $1 lesson, $2 slot, $3 epoch, $4 trace, $5 … the progress: the same numbers in both statements.
- */
-#define PUT_CALL                                                                                   \
-    "CASE WHEN $5::jsonb IS NULL THEN t.llm_calls"                                                 \
-    "     ELSE trace_put_call(t.llm_calls, $5::jsonb) END"
+/* $1 lesson, $2 slot, $3 epoch, $4 trace, $5 … the progress: the same numbers in all statements. */
+enum { PROGRESS_ARGS = 13 };
+
+/* The calls with this one, reckoned once (OFFSET 0 keeps it so). */
+#define CALLS_PUT                                                                                  \
+    "  FROM (SELECT CASE WHEN $5::jsonb IS NULL THEN t.llm_calls"                                  \
+    "               ELSE trace_put_call(t.llm_calls, $5::jsonb) END AS calls OFFSET 0) AS put)"
 #define PROGRESS_SET                                                                               \
-    "llm_calls = " PUT_CALL ","                                                                    \
-    " llm_call_count = greatest($6::int, t.llm_call_count),"                                       \
-    " decisions = $7::jsonb, model = coalesce($8, t.model),"                                       \
-    " error_class = coalesce($9, t.error_class), last_error = coalesce($10, t.last_error),"        \
-    " prompt_tokens = $11::bigint, completion_tokens = $12::bigint, total_tokens = $13::bigint,"   \
-    " cost_usd = $14::numeric"
-enum { PROGRESS_ARGS = 14 };
+    " decisions = $6::jsonb, model = coalesce($7, t.model),"                                       \
+    " error_class = coalesce($8, t.error_class), last_error = coalesce($9, t.last_error),"         \
+    " prompt_tokens = $10::bigint, completion_tokens = $11::bigint, total_tokens = $12::bigint,"   \
+    " cost_usd = $13::numeric"                                                                     \
+    "  FROM job WHERE t.id = job.trace_id"
 
 /* Held, or lost and not yet begun by another: a late word is as good. */
 #define FENCE                                                                                      \
     "((slot = $2 AND epoch = $3::bigint)"                                                          \
     " OR (slot IS NULL AND lost_slot = $2 AND lost_epoch = $3::bigint))"
 
-/* Too late, but the call was made: the trace says so. */
-#define LATE                                                                                       \
-    " late AS ("                                                                                   \
+/* Too late for the job, but the call was made, if this and what follows hold: the trace says so. */
+#define LATE_CALL                                                                                  \
     "  UPDATE lesson_traces t"                                                                     \
-    "     SET llm_calls = " PUT_CALL ", llm_call_count = jsonb_array_length(" PUT_CALL ")"         \
-    "   WHERE t.id = $4::uuid AND $5::jsonb IS NOT NULL AND NOT EXISTS (SELECT FROM job))"
+    "     SET (llm_calls, llm_call_count) = (SELECT calls, jsonb_array_length(calls)"              \
+    "  FROM (SELECT trace_put_call(t.llm_calls, trace_lose_call($5::jsonb)) AS calls OFFSET 0)"    \
+    "       AS put)"                                                                               \
+    "   WHERE t.id = $4::uuid AND NOT EXISTS (SELECT FROM job) AND "
+#define CALL_ENDED "($5::jsonb ->> 'success' IS NOT NULL)"
 
+#define RECORD                                                                                     \
+    "WITH job AS ("                                                                                \
+    "  SELECT trace_id FROM generation_jobs WHERE lesson_id = $1::uuid AND " FENCE " FOR SHARE),"  \
+    " traced AS ("                                                                                 \
+    "  UPDATE lesson_traces t"                                                                     \
+    "     SET (llm_calls, llm_call_count) = (SELECT calls, jsonb_array_length(calls)" CALLS_PUT    \
+    "," PROGRESS_SET "), late AS (" LATE_CALL
+
+/* An intent that comes too late is none: the call will not be made. */
 static const struct db_statement record = {
     "job_record",
-    "WITH job AS ("
-    "  SELECT trace_id FROM generation_jobs WHERE lesson_id = $1::uuid AND " FENCE " FOR SHARE),"
-    " traced AS ("
-    "  UPDATE lesson_traces t SET " PROGRESS_SET " FROM job WHERE t.id = job.trace_id)," LATE
-    "SELECT count(*) FROM job",
+    RECORD CALL_ENDED ")"
+                      "SELECT count(*) FROM job",
+    PROGRESS_ARGS,
+};
+
+/*
+ * From the spool, an intent says that the call was made. Its end may stand behind it; if nothing
+ * does, it was lost.
+ */
+static const struct db_statement record_spooled = {
+    "job_record_spooled",
+    RECORD "(" CALL_ENDED " OR NOT t.llm_calls @>"
+           " jsonb_build_array(jsonb_build_object('span_id', $5::jsonb -> 'span_id'))))"
+           "SELECT count(*) FROM job",
     PROGRESS_ARGS,
 };
 
@@ -143,20 +158,21 @@ static const struct db_statement finish = {
     "   WHERE j.lesson_id = lesson.id AND " FENCE "  RETURNING j.lesson_id, j.trace_id),"
     " learned AS ("
     "  UPDATE lessons l"
-    "     SET status = CASE WHEN $15::bool THEN 'generated' ELSE 'error' END,"
-    "         title = coalesce($16, l.title), content = coalesce($17, l.content),"
-    "         error_message = $19, updated_at = now()"
+    "     SET status = CASE WHEN $14::bool THEN 'generated' ELSE 'error' END,"
+    "         title = coalesce($15, l.title), content = coalesce($16, l.content),"
+    "         error_message = $18, updated_at = now()"
     "    FROM job WHERE l.id = job.lesson_id),"
     " traced AS ("
     "  UPDATE lesson_traces t"
-    "     SET status = CASE WHEN $15::bool THEN 'completed' ELSE 'failed' END,"
-    "         response_data = $18::jsonb || jsonb_build_object('content', $17),"
-    "         error_message = $19, provider_used = $20,"
-    "         fallback_providers = trace_fallbacks(" PUT_CALL "),"
-    "         total_duration_ms = least($21::bigint, 2147483647), completed_at = now(),"
-    "         " PROGRESS_SET "    FROM job WHERE t.id = job.trace_id)," LATE
+    "     SET status = CASE WHEN $14::bool THEN 'completed' ELSE 'failed' END,"
+    "         response_data = $17::jsonb || jsonb_build_object('content', $16),"
+    "         error_message = $18, provider_used = $19,"
+    "         total_duration_ms = least($20::bigint, 2147483647), completed_at = now(),"
+    "         (llm_calls, llm_call_count, fallback_providers) ="
+    "           (SELECT calls, jsonb_array_length(calls), trace_fallbacks(calls)" CALLS_PUT
+    "," PROGRESS_SET "), late AS (" LATE_CALL CALL_ENDED ")"
     "SELECT count(*) FROM job",
-    21,
+    20,
 };
 
 static const struct db_statement release = {
@@ -170,7 +186,9 @@ static const struct db_statement reconcile = {
     "job_reconcile",
     "WITH freed AS ("
     "  UPDATE generation_jobs SET slot = NULL, epoch = NULL"
-    "   WHERE slot = $1 AND epoch = $2::bigint AND lesson_id <> ALL ($3::uuid[]) RETURNING 1)"
+    "   WHERE slot = $1 AND epoch = $2::bigint"
+    "     AND NOT EXISTS (SELECT FROM unnest($3::uuid[]) AS known WHERE known = lesson_id)"
+    "  RETURNING 1)"
     "SELECT count(*) FROM freed",
     3,
 };
@@ -265,7 +283,6 @@ static void put_progress(struct db_call *call, struct arena *a, const struct job
         db_arg_int(a, me->epoch),
         keep(a, job->trace_id),
         db_arg(p->call),
-        db_arg_int(a, p->call_count),
         db_arg(p->decisions),
         keep(a, p->model),
         db_arg(p->error_class),
@@ -320,11 +337,13 @@ void job_reconcile(struct db_call *call, struct arena *a, const struct job_holde
 
 const struct db_statement *job_statement(const char *name)
 {
-    static const struct db_statement *const spooled[] = {&record, &finish, &release};
+    static const struct {
+        const struct db_statement *written, *replayed;
+    } spooled[] = {{&record, &record_spooled}, {&finish, &finish}, {&release, &release}};
 
     for (size_t i = 0; i < sizeof spooled / sizeof *spooled; i++)
-        if (strcmp(spooled[i]->name, name) == 0)
-            return spooled[i];
+        if (strcmp(spooled[i].written->name, name) == 0)
+            return spooled[i].replayed;
     return NULL;
 }
 

@@ -76,15 +76,15 @@ struct job_name {
 struct job_progress {
     const char
         *call; /* the element of llm_calls, JSON, named by its span_id; NULL: none to store */
-    int call_count;
     const char *decisions; /* JSON array */
     const char *model, *error_class, *last_error;
     int64_t prompt_tokens, completion_tokens, total_tokens;
     double cost_usd;
 };
 /*
- * Store a call that is about to begin, or that ended. Count: 0 if the job is not held any more; the
- * call itself is put into the trace all the same, if there is one: no call is untold.
+ * Store a call that is about to begin, or that ended. Count: 0 if the job is not held any more.
+ * Then a call that ended is put into the trace all the same, if there is one: no call is untold;
+ * one that has not begun must not begin.
  */
 void job_record(struct db_call *call, struct arena *a, const struct job_holder *me,
                 const struct job_name *job, const struct job_progress *p);
@@ -108,13 +108,15 @@ void job_release(struct db_call *call, struct arena *a, const struct job_holder 
                  const char *lesson_id);
 
 /*
- * After a lost connection a claim may have been committed without us knowing: requeue what this
- * process holds but does not know of. held: the lesson ids it knows, an array literal. The count.
+ * A claim may have been committed without us knowing: over a connection that was lost, or by a
+ * backend that was frozen then and went on later. Requeue what this process holds but does not know
+ * of. To be sent while no claim is under way. held: the lesson ids it knows, an array literal. The
+ * count.
  */
 void job_reconcile(struct db_call *call, struct arena *a, const struct job_holder *me,
                    const char *held);
 
-/* The statement that a spooled write named; NULL if there is none. */
+/* What replays a spooled write of that name; NULL if there is none. */
 const struct db_statement *job_statement(const char *name);
 
 /* Hear of new jobs ('generation_queued') and of deleted lessons ('generation_cancelled'). */

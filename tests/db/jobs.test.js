@@ -97,7 +97,6 @@ const progress = (id, call, more = {}) =>
   Object.values({
     trace: id,
     call,
-    count: 1,
     decisions: [{ action: 'try' }],
     model: 'm',
     errorClass: null,
@@ -226,8 +225,8 @@ describe('a job', () => {
     assert.equal(now.cost_usd, null);
     assert.equal(now.trace_status, 'started');
     await record(first, id, 'a', epoch, FAILED, { errorClass: 'timeout', lastError: 'e' });
-    await record(first, id, 'a', epoch, SECOND, { count: 2, model: null });
-    await record(first, id, 'a', epoch, SECOND, { count: 2, model: null }); // sent again
+    await record(first, id, 'a', epoch, SECOND, { model: null });
+    await record(first, id, 'a', epoch, SECOND, { model: null }); // sent again
     now = await state(id);
     assert.deepEqual(now.llm_calls, [FAILED, SECOND]);
     assert.equal(now.llm_call_count, 2);
@@ -313,7 +312,7 @@ describe('a job', () => {
     const epoch = await register(second, 'a');
     await recover(second, 'a', epoch);
     await claim(second, 'a', epoch);
-    await record(second, id, 'a', epoch, SECOND, { count: 2 });
+    await record(second, id, 'a', epoch, SECOND);
     const before = await state(id);
 
     assert.equal(await record(first, id, 'a', old, TOLD), 0);
@@ -322,6 +321,59 @@ describe('a job', () => {
     assert.deepEqual(await state(id), { ...before, llm_calls: [TOLD, SECOND] });
     assert.equal(await finish(second, id, 'a', epoch, SUCCESS, { ...SECOND, success: true }), 1);
     assert.equal((await state(id)).llm_call_count, 2);
+  });
+
+  test('whose lease is lost to another is not begun: a late intent is no call', async () => {
+    const [id] = await queue(1);
+    const old = await register(first, 'a');
+    await claim(first, 'a', old);
+    const epoch = await register(second, 'a');
+    await recover(second, 'a', epoch);
+    await claim(second, 'a', epoch);
+
+    assert.equal(await record(first, id, 'a', old, UNDER_WAY), 0);
+    assert.deepEqual((await state(id)).llm_calls, []);
+  });
+
+  test('tells a call that was spooled and then lost, with its end if that was spooled, too', async () => {
+    const [id] = await queue(1);
+    const old = await register(first, 'a');
+    await claim(first, 'a', old);
+    await register(second, 'b');
+    await operator.run(`UPDATE generation_workers SET beat = now() - interval '1 hour' WHERE slot = 'a'`);
+    await recover(second, 'b', 1);
+    await claim(second, 'b', 1);
+    const replay = (call) =>
+      first.job('job_record_spooled', id, 'a', old, ...progress(id, call));
+
+    for (let i = 0; i < 2; i++) {
+      await replay(UNDER_WAY);
+      await replay(SECOND);
+      await replay(TOLD); // its end: the other has none
+    }
+    const { llm_calls, llm_call_count } = await state(id);
+    assert.deepEqual(
+      llm_calls.map(({ span_id, success, error_class }) => [span_id, success, error_class]),
+      [
+        ['s1', true, undefined],
+        ['s2', false, 'worker_lost'],
+      ],
+    );
+    assert.equal(llm_call_count, 2);
+  });
+
+  test('has calls that stay ended, whatever old write comes late', async () => {
+    const [id] = await queue(1);
+    const epoch = await register(first, 'a');
+    await claim(first, 'a', epoch);
+    await record(first, id, 'a', epoch, UNDER_WAY);
+    await record(first, id, 'a', epoch, TOLD);
+
+    await record(first, id, 'a', epoch, UNDER_WAY);
+    assert.deepEqual((await state(id)).llm_calls, [TOLD]);
+    await finish(first, id, 'a', epoch);
+    await record(first, id, 'a', epoch, UNDER_WAY);
+    assert.deepEqual((await state(id)).llm_calls, [TOLD]);
   });
 
   test('whose lesson was deleted ends without a word', async () => {
@@ -374,7 +426,7 @@ describe('what a dead generator held', () => {
     const old = await register(first, 'a');
     await claim(first, 'a', old);
     await record(first, id, 'a', old, FAILED);
-    await record(first, id, 'a', old, SECOND, { count: 2 });
+    await record(first, id, 'a', old, SECOND);
     const epoch = await register(second, 'a');
 
     assert.equal(await recover(second, 'a', epoch), 1);

@@ -18,11 +18,17 @@
 #include "fcgi/lessons/generator/store.h"
 #include "fcgi/lessons/generator/word.h"
 
-enum { PROVIDERS_MAX = 16, SUMMARY_MAX = 4000, RESPONSE_MAX = 16 << 20 };
+enum {
+    PROVIDERS_MAX = 16,
+    SUMMARY_MAX = 4000,
+    RESPONSE_MAX = 16 << 20,
+    BUCKETS = 4096, /* of the table by lesson; a power of two */
+};
 
 struct generation {
     struct arena *arena;
-    struct generation *next, **link;
+    struct generation *next, **link; /* of all */
+    struct generation *same;         /* in one bucket */
     const char *lesson_id, *trace_id;
     const char *log_id; /* the request that began it */
     struct prompt_options options;
@@ -51,6 +57,7 @@ struct generation {
 static struct generate_context context;
 static struct breaker *breakers;
 static struct generation *first;
+static struct generation *buckets[BUCKETS];
 static int in_flight;
 
 static void next_provider(struct generation *g, const char *reason);
@@ -66,15 +73,54 @@ void generate_init(const struct generate_context *c)
         abort();
 }
 
+/* A lesson's id is random: its first digits are a hash. */
+static struct generation **bucket_of(const char *lesson_id)
+{
+    return &buckets[strtoul(lesson_id, NULL, 16) % BUCKETS];
+}
+
+static struct generation *find(const char *lesson_id)
+{
+    struct generation *g = *bucket_of(lesson_id);
+
+    while (g != NULL && strcmp(g->lesson_id, lesson_id) != 0)
+        g = g->same;
+    return g;
+}
+
+static void add(struct generation *g)
+{
+    struct generation **bucket = bucket_of(g->lesson_id);
+
+    g->same = *bucket;
+    *bucket = g;
+    g->next = first;
+    g->link = &first;
+    if (first != NULL)
+        first->link = &g->next;
+    first = g;
+    in_flight++;
+}
+
+static void take_out(struct generation *g)
+{
+    struct generation **p = bucket_of(g->lesson_id);
+
+    while (*p != g)
+        p = &(*p)->same;
+    *p = g->same;
+    *g->link = g->next;
+    if (g->next != NULL)
+        g->next->link = g->link;
+    in_flight--;
+}
+
 static void destroy(struct generation *g)
 {
     loop_timer_stop(&g->timer);
     store_forget(g);
     call_destroy(g->call);
-    *g->link = g->next;
-    if (g->next != NULL)
-        g->next->link = g->link;
-    in_flight--;
+    take_out(g);
     arena_destroy(g->arena);
 }
 
@@ -133,7 +179,6 @@ static struct job_progress progress(struct generation *g, struct arena *a, bool 
 {
     return (struct job_progress){
         .call = with_call ? call_element(a, g->call) : NULL,
-        .call_count = g->calls,
         .decisions = decisions_json(g->decisions, a),
         .model = g->model,
         .error_class = g->failure == LLM_NONE ? NULL : llm_failure_name(g->failure),
@@ -162,12 +207,15 @@ static void record(struct generation *g, void (*done)(void *, bool, const struct
     store_add(w);
 }
 
-/* How it ended is said when it is stored, or when it is known that it will not be. */
+/*
+ * How it ended is said when it is stored. What PostgreSQL refuses twice is a bug of ours: the job
+ * is kept, so that nobody pays for it again before the process is restarted.
+ */
 static void finish_stored(void *arg, bool held, const struct err *failed)
 {
     struct generation *g = arg;
 
-    if (failed == NULL || g->refused) {
+    if (failed == NULL) {
         log_info(g->log_id, "generation ended", LOG_TEXT("lesson", g->lesson_id),
                  LOG_TEXT("status", !held          ? "dropped"
                                     : g->generated ? "generated"
@@ -177,8 +225,10 @@ static void finish_stored(void *arg, bool held, const struct err *failed)
         destroy(g);
         return;
     }
-    log_error(g->log_id, "result not stored", LOG_TEXT("lesson", g->lesson_id),
-              LOG_TEXT("error", failed->text));
+    log_error(g->log_id, g->refused ? "generation stuck" : "result not stored",
+              LOG_TEXT("lesson", g->lesson_id), LOG_TEXT("error", failed->text));
+    if (g->refused)
+        return;
     g->refused = true; /* once more, without the text that PostgreSQL does not take */
     if (g->call != NULL)
         call_refuse(g->call);
@@ -466,7 +516,7 @@ static void make_plan(struct generation *g, const char *asked)
             g->plan[g->plan_length++] = context.chain[i];
 }
 
-void generate_start(const struct job_claimed *job)
+static void begin(const struct job_claimed *job)
 {
     struct arena *a = arena_create();
     struct generation *g = arena_alloc(a, sizeof *g);
@@ -476,8 +526,6 @@ void generate_start(const struct job_claimed *job)
 
     *g = (struct generation){
         .arena = a,
-        .next = first,
-        .link = &first,
         .lesson_id = arena_strdup(a, job->lesson_id),
         .trace_id = arena_strdup(a, job->trace_id),
         .log_id = arena_strdup(a, job->request_id ? job->request_id : "-"),
@@ -498,10 +546,7 @@ void generate_start(const struct job_claimed *job)
     if (job->failures != NULL)
         buf_puts(g->summary, job->failures);
     g->deadline = g->begin + config_int("GENERATION_TIMEOUT_SECONDS") * 1000;
-    if (first != NULL)
-        first->link = &g->next;
-    first = g;
-    in_flight++;
+    add(g);
     before = word_enter(g->lesson_id);
     prompt_read_options(json_parse(scratch, job->options, strlen(job->options), &e), &g->options);
     g->options.grade_level = arena_strdup(a, g->options.grade_level);
@@ -515,15 +560,28 @@ void generate_start(const struct job_claimed *job)
     word_leave(before);
 }
 
+/*
+ * After a stall beyond its lease, a process may be given back the job that it never ceased to work
+ * on.
+ */
+void generate_start(const struct job_claimed *job)
+{
+    struct generation *g = find(job->lesson_id);
+
+    if (g == NULL)
+        begin(job);
+    else
+        log_info(g->log_id, "held again", LOG_TEXT("lesson", g->lesson_id));
+}
+
 /* ---- from outside ---- */
 
 void generate_cancel(const char *lesson_id)
 {
-    for (struct generation *g = first; g != NULL; g = g->next)
-        if (strcmp(g->lesson_id, lesson_id) == 0) {
-            lost(g, "the lesson was deleted");
-            return;
-        }
+    struct generation *g = find(lesson_id);
+
+    if (g != NULL)
+        lost(g, "the lesson was deleted");
 }
 
 static void release(struct generation *g)

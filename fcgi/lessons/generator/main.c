@@ -45,7 +45,7 @@ static struct {
     size_t chain_length;
     int watched; /* PostgreSQL's socket */
     bool was_ready, claiming, claim_again, registering, registered, draining, leaving;
-    bool reconcile; /* due: after a lost connection, what we hold is to be told from what we know */
+    bool reconcile; /* due: what we hold is to be told from what we know */
     bool isolating; /* a suspect runs, or will when nothing else does */
     const char
         *died_in;     /* the lesson whose code the former process ran when it died; "" for none */
@@ -216,6 +216,7 @@ static void recover(void *arg)
 
     (void)arg;
     loop_timer_set(&gen.recover, RECOVER_MS);
+    gen.reconcile = gen.registered && !gen.draining;
     if (!gen.registered || gen.draining || !db_ready(gen.db))
         return;
     c = control_create(recover_done);
@@ -390,7 +391,7 @@ static void connected(void)
     gen.registering = false;
     loop_timer_stop(&gen.connect_limit);
     if (gen.registered) {
-        gen.reconcile = true;
+        gen.reconcile = !gen.draining;
         send_beat();
         greet(false);
     }
@@ -405,12 +406,16 @@ static void reconciled(struct db_segment *s)
     claim();
 }
 
-/* Not before the spool is replayed: a generation that ended there is held, and known to nobody. */
+/*
+ * Not before the spool is replayed: a generation that ended there is held, and known to nobody. Nor
+ * while a claim is under way; later ones come behind it. Never while draining: what is given back
+ * then is held, too, until that is stored.
+ */
 static void reconcile(void)
 {
     struct control *c;
 
-    if (!gen.reconcile || !db_ready(gen.db) || !store_replayed())
+    if (!gen.reconcile || gen.claiming || !db_ready(gen.db) || !store_replayed())
         return;
     c = control_create(reconciled);
     job_reconcile(control_add(c), c->segment.arena, &gen.me, generate_held(c->segment.arena));
