@@ -28,7 +28,8 @@
     X(sample) \
     X(store) \
     X(utf8) \
-    X(uuid)
+    X(uuid) \
+    X(word)
 /* clang-format on */
 
 #define SUITE_DECLARE(name) Suite *suite_##name(void);

@@ -25,7 +25,8 @@ static struct {
 
 static void on_crash(int signal)
 {
-    if (word.shared != NULL && word.shared[0] != '\0')
+    /* Before word_clear(), the name is of whom the former process ran. */
+    if (word.ready && word.shared[0] != '\0')
         word.shared[CRASHED_AT] = '!';
     for (int i = 0; i < CRASH_COUNT; i++)
         if (crashes[i] == signal)
@@ -45,18 +46,31 @@ static void watch_crashes(void)
         sigaction(crashes[i], &act, &before_us[i]);
 }
 
-bool word_open(const char *path, const char **last, struct err *e)
+static void watch_no_crashes(void)
+{
+    for (int i = 0; i < CRASH_COUNT; i++)
+        sigaction(crashes[i], &before_us[i], NULL);
+}
+
+/* Room is taken now: a page of a file with a hole, on a full disk, is a SIGBUS when written to. */
+static char *share(const char *path)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    char *shared = MAP_FAILED;
 
-    if (fd < 0 || ftruncate(fd, WORD_SIZE) < 0)
-        return err_set(e, ERR_INPUT, "STATE_DIR: %.150s: %s", path, strerror(errno));
-    word.shared = mmap(NULL, WORD_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (fd < 0)
+        return NULL;
+    if ((errno = posix_fallocate(fd, 0, WORD_SIZE)) == 0)
+        shared = mmap(NULL, WORD_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     close(fd);
-    if (word.shared == MAP_FAILED) {
-        word.shared = NULL;
+    return shared == MAP_FAILED ? NULL : shared;
+}
+
+bool word_open(const char *path, const char **last, struct err *e)
+{
+    word.shared = share(path);
+    if (word.shared == NULL)
         return err_set(e, ERR_INPUT, "STATE_DIR: %.150s: %s", path, strerror(errno));
-    }
     memcpy(word.last, word.shared, UUID_SIZE - 1);
     word.last[UUID_SIZE - 1] = '\0';
     if (!uuid_valid(word.last) || word.shared[CRASHED_AT] != '!')
@@ -70,7 +84,10 @@ void word_close(void)
 {
     if (word.shared == NULL)
         return;
-    memset(word.shared, 0, WORD_SIZE);
+    if (word.ready) /* else a death was not charged yet */
+        memset(word.shared, 0, WORD_SIZE);
+    watch_no_crashes();
+    word.ready = false;
     munmap(word.shared, WORD_SIZE);
     word.shared = NULL;
 }
@@ -84,7 +101,7 @@ void word_clear(void)
 static void set(const char *lesson_id)
 {
     word.current = lesson_id;
-    if (word.shared == NULL || !word.ready)
+    if (!word.ready)
         return;
     /* The compiler may not move code of the job across this. */
     __atomic_signal_fence(__ATOMIC_SEQ_CST);

@@ -11,8 +11,7 @@
 
 #include "common/err.h"
 
-/* The lesson whose code crashed the former process, "" for none; kept until word_clear().
- */
+/* The lesson whose code crashed the former process, "" for none; kept until word_clear(). */
 bool word_open(const char *path, const char **last, struct err *e);
 void word_close(void);
 
