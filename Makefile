@@ -8,7 +8,7 @@
 # make readme        write the settings table into README.md
 # make clean         remove what make made
 #
-# SAN=address,undefined builds with sanitizers into build-address,undefined/.
+# SAN=address,undefined, or SAN=thread, builds with sanitizers into build-$(SAN)/.
 # A new .c file needs no change here.
 
 PREFIX  ?= /usr/local
@@ -45,6 +45,7 @@ SAMPLE    := $(filter-out %/main.c,$(wildcard fcgi/sample/*.c))
 RESPONDER := $(COMMON) fcgi/http.c fcgi/api.c
 SCHEMA    := $(basename $(notdir $(lastword $(sort $(wildcard sql/migrations/*.sql)))))
 UNIT      := $(wildcard tests/unit/*.c)
+WRAPPED   := fdatasync fstatvfs fsync ftruncate log_write pwrite
 PROGRAMS  := $(addprefix $(B)/,traces.fcgi lessons.fcgi sample.fcgi lesson-generator)
 objs       = $(patsubst %.c,$(B)/%.o,$1)
 
@@ -56,6 +57,8 @@ $(B)/sample.fcgi:      $(call objs,$(RESPONDER) $(wildcard fcgi/sample/*.c))
 $(B)/lesson-generator: $(call objs,$(COMMON) $(GENERATOR) fcgi/lessons/generator/main.c)
 $(B)/unit:             $(call objs,$(RESPONDER) fcgi/lessons/request.c $(GENERATOR) $(SAMPLE) $(UNIT))
 $(B)/unit:             LDLIBS += $(shell pkg-config --libs check)
+# What the unit tests replace to play a disk that fails.
+$(B)/unit:             override LDFLAGS += $(WRAPPED:%=-Wl,--wrap=%)
 
 $(PROGRAMS) $(B)/unit:
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)

@@ -26,6 +26,7 @@
     X(request) \
     X(retry) \
     X(sample) \
+    X(spool) \
     X(store) \
     X(utf8) \
     X(uuid) \

@@ -1,8 +1,8 @@
 #include "fcgi/lessons/generator/spool.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <glob.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -18,36 +19,75 @@
 #include "common/log.h"
 
 enum {
-    HEADER_SIZE = 12,
-    FRAME_MAX = 256 << 20,
-    READ_MAX = 64, /* calls one spool_read() gives */
+    MARK_SIZE = 16,
+    BATCH_MAX = 256 << 20,
+    READ_MAX = 64,        /* calls one spool_read() gives */
+    READ_BYTES = 4 << 20, /* of which it begins no further frame: it runs on the loop's thread */
     SCAN_CHUNK = 65536,
     NULL_LENGTH = -1,
+    NAME_SIZE = 65,
+    FILE_NAME_SIZE = 128,
 };
 
-static const char magic[4] = {'L', 'T', 'S', '1'};
+/*
+ * A file is a header and frames without gaps; it is written by one process and only ever added to,
+ * so what is torn is at its end. Integers are in this host's order: a spool does not travel.
+ *
+ * The mark is drawn at random when a file is begun, and stands before each of its frames, as the
+ * boundary does in MIME. What a client or a provider sent lies inside of frames, and may look like
+ * one in everything but the mark: nobody outside can know it, nor could when it was drawn. So the
+ * search for the next frame behind a damaged one cannot take bytes of a text for a frame, and
+ * neither are frames taken that an earlier use of the same disk blocks left there.
+ *
+ * The mark is read from the file's header or, if that is damaged, from the first frame's, which
+ * stands at a fixed place that no text can reach. With both damaged nothing in the file can be
+ * told from a forgery: nothing is replayed, and the file is kept for a person. A header cut short
+ * is of a file in which nothing was acknowledged.
+ *
+ * A frame's header has a sum of its own, so that a body can be damaged without doubt about the
+ * length: exactly that frame is skipped. Only where the header is damaged is there a search.
+ */
+struct file_header {
+    char magic[8];
+    char mark[MARK_SIZE];
+    uint32_t crc; /* of what stands before it */
+};
+
+struct frame_header {
+    char mark[MARK_SIZE];
+    uint32_t length, body_crc; /* of the body, which follows */
+    uint32_t crc;              /* of what stands before it */
+};
+
+static const char magic[8] = {'L', 'T', 'S', 'P', 'O', 'O', 'L', '1'};
 
 static struct {
-    char prefix[4096]; /* dir/spool-name- */
-    char dir[4096];
+    int dir;
+    char name[NAME_SIZE];
     off_t max, reserve;
-    /* Files first … last; replayed up to `read` in the first; the last is written to. */
+    /* Files first … last: the first is read, the last written. */
     long first, last;
-    int read_fd, write_fd;
-    off_t read, size; /* size: of the last, durable */
+    int read_fd; /* -1: the first is the last */
+    int write_fd;
+    off_t older; /* bytes in the files before the last */
+    off_t size;  /* of the last, durable */
+    off_t read;  /* of the first, replayed */
+    char read_mark[MARK_SIZE], write_mark[MARK_SIZE];
+    bool damaged; /* the first */
     off_t ends[READ_MAX];
     int ends_count;
+    long dead; /* the number of the last dead letter */
     struct buf batch;
     void (*done)(bool stored);
     int event;
-} spool = {.read_fd = -1, .write_fd = -1, .event = -1};
+} spool = {.dir = -1, .read_fd = -1, .write_fd = -1, .event = -1};
 
-/* The thread: it writes what `job` holds and says how it went. */
+/* The thread: it writes what is here and says how it went. */
 static struct {
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    enum { IDLE, BUSY, WRITTEN, QUIT } state;
+    bool busy, quit;
     int fd;
     off_t at;
     const char *data;
@@ -76,33 +116,64 @@ static uint32_t crc32c(const char *data, size_t len)
     return ~crc;
 }
 
-static void add_number(struct buf *b, int32_t n)
+static uint32_t file_crc(const struct file_header *h)
 {
-    buf_add(b, &n, sizeof n); /* of this host: a spool does not travel */
+    return crc32c((const char *)h, offsetof(struct file_header, crc));
 }
 
-static void add_frame(struct buf *out, const struct db_call *call)
+static uint32_t frame_crc(const struct frame_header *h)
 {
-    struct buf body;
-    uint32_t crc;
+    return crc32c((const char *)h, offsetof(struct frame_header, crc));
+}
 
-    buf_init(&body, FRAME_MAX);
-    add_number(&body, (int32_t)strlen(call->statement->name));
-    buf_puts(&body, call->statement->name);
-    add_number(&body, call->statement->args);
+/* What opens a file; draws its mark. */
+static void add_file_header(struct buf *out, char mark[MARK_SIZE])
+{
+    struct file_header h;
+
+    if (getrandom(mark, MARK_SIZE, 0) != MARK_SIZE)
+        abort(); /* nothing in the file could be trusted */
+    memcpy(h.magic, magic, sizeof h.magic);
+    memcpy(h.mark, mark, sizeof h.mark);
+    h.crc = file_crc(&h);
+    buf_add(out, &h, sizeof h);
+}
+
+static void add_number(struct buf *b, int32_t n)
+{
+    buf_add(b, &n, sizeof n);
+}
+
+static void add_body(struct buf *out, const struct db_call *call)
+{
+    add_number(out, (int32_t)strlen(call->statement->name));
+    buf_puts(out, call->statement->name);
+    add_number(out, call->statement->args);
     for (int i = 0; i < call->statement->args; i++) {
         const struct db_arg *arg = &call->args[i];
 
-        add_number(&body, arg->data ? (int32_t)arg->len : NULL_LENGTH);
+        add_number(out, arg->data ? (int32_t)arg->len : NULL_LENGTH);
         if (arg->data != NULL)
-            buf_add(&body, arg->data, arg->len);
+            buf_add(out, arg->data, arg->len);
     }
-    crc = crc32c(buf_text(&body), body.len);
-    buf_add(out, magic, sizeof magic);
-    add_number(out, (int32_t)body.len);
-    buf_add(out, &crc, sizeof crc);
-    buf_add(out, buf_text(&body), body.len);
-    buf_finish(&body);
+}
+
+static void add_frame(struct buf *out, const char mark[MARK_SIZE], const struct db_call *call)
+{
+    struct frame_header h = {0};
+    size_t at = out->len;
+    const char *body;
+
+    buf_add(out, &h, sizeof h);
+    add_body(out, call);
+    if (out->full)
+        return;
+    body = out->data + at + sizeof h;
+    memcpy(h.mark, mark, sizeof h.mark);
+    h.length = (uint32_t)(out->len - at - sizeof h);
+    h.body_crc = crc32c(body, h.length);
+    h.crc = frame_crc(&h);
+    memcpy(out->data + at, &h, sizeof h);
 }
 
 static bool take_number(const char **p, const char *end, int32_t *n)
@@ -148,78 +219,111 @@ static bool decode_frame(struct arena *a, const char *body, size_t len,
 
 /* ---- files ---- */
 
-static void file_name(char *out, size_t size, long number)
+/* Of a kind: spool, damaged, dead. */
+static void file_name(char out[FILE_NAME_SIZE], const char *kind, long number)
 {
-    snprintf(out, size, "%s%ld", spool.prefix, number);
+    snprintf(out, FILE_NAME_SIZE, "%s-%s-%ld", kind, spool.name, number);
 }
 
-static int open_file(long number, int flags)
+/* 0 if it is none of this spool. */
+static long number_of(const char *file)
 {
-    char path[4200];
+    const char *dash = strrchr(file, '-');
+    long number = dash ? strtol(dash + 1, NULL, 10) : 0;
+    char name[FILE_NAME_SIZE];
 
-    file_name(path, sizeof path, number);
-    return open(path, flags | O_CLOEXEC, 0600);
+    file_name(name, "spool", number);
+    return number > 0 && strcmp(file, name) == 0 ? number : 0;
 }
 
-/* So that a new file's name is on disk, too. */
-static void sync_dir(void)
+static int open_file(const char *kind, long number, int flags)
 {
-    int fd = open(spool.dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    char name[FILE_NAME_SIZE];
 
-    if (fd >= 0) {
-        fsync(fd);
-        close(fd);
-    }
+    file_name(name, kind, number);
+    return openat(spool.dir, name, flags | O_CLOEXEC, 0600);
+}
+
+static off_t file_size(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) < 0 ? 0 : st.st_size;
 }
 
 static bool open_for_writing(long number)
 {
-    struct stat st;
-    int fd = open_file(number, O_WRONLY | O_CREAT);
+    int fd = open_file("spool", number, O_RDWR | O_CREAT);
 
-    if (fd < 0 || fstat(fd, &st) < 0) {
-        log_error("-", "spool not writable", LOG_TEXT("error", strerror(errno)));
-        if (fd >= 0)
-            close(fd);
+    if (fd < 0)
         return false;
-    }
-    if (spool.write_fd >= 0)
+    if (spool.first == spool.last)
+        spool.read_fd = spool.write_fd; /* there may be more to read */
+    else
         close(spool.write_fd);
+    spool.older += spool.size;
     spool.write_fd = fd;
     spool.last = number;
-    spool.size = st.st_size;
-    sync_dir();
+    spool.size = file_size(fd);
+    fsync(spool.dir); /* so that its name is on disk, too; in the loop only after an error */
     return true;
 }
 
-static bool open_for_reading(long number)
+/* What is there: the numbers of the first and the last, 0 if there is none, and all bytes. */
+static bool find_files(long *first, long *last, off_t *bytes)
 {
-    if (spool.read_fd >= 0)
-        close(spool.read_fd);
-    spool.read_fd = open_file(number, O_RDONLY);
-    spool.first = number;
-    spool.read = 0;
-    return spool.read_fd >= 0;
+    int fd = openat(spool.dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    struct stat st;
+
+    *first = *last = *bytes = 0;
+    if (d == NULL)
+        return false;
+    for (struct dirent *entry; (entry = readdir(d)) != NULL;) {
+        long n = number_of(entry->d_name);
+
+        if (n == 0)
+            continue;
+        *first = *first == 0 || n < *first ? n : *first;
+        *last = n > *last ? n : *last;
+        *bytes += fstatat(spool.dir, entry->d_name, &st, 0) < 0 ? 0 : st.st_size;
+    }
+    closedir(d);
+    return true;
 }
 
-static void find_files(long *first, long *last)
+/* What another process wrote is read only: its end may be torn. */
+static bool open_files(void)
 {
-    char pattern[4200];
-    glob_t found;
+    long first, last;
+    off_t bytes;
 
-    *first = *last = 0;
-    snprintf(pattern, sizeof pattern, "%s*", spool.prefix);
-    if (glob(pattern, GLOB_NOSORT, NULL, &found) != 0)
-        return;
-    for (size_t i = 0; i < found.gl_pathc; i++) {
-        long n = strtol(found.gl_pathv[i] + strlen(spool.prefix), NULL, 10);
+    if (!find_files(&first, &last, &bytes))
+        return false;
+    spool.first = first ? first : 1;
+    spool.last = last ? last : 1;
+    spool.write_fd = open_file("spool", spool.last, O_RDWR | O_CREAT);
+    if (spool.write_fd < 0)
+        return false;
+    spool.size = file_size(spool.write_fd);
+    spool.older = bytes - spool.size;
+    if (spool.first < spool.last)
+        spool.read_fd = open_file("spool", spool.first, O_RDONLY);
+    fsync(spool.dir);
+    if (spool.first < spool.last && spool.read_fd < 0)
+        return false;
+    return spool.size == 0 || open_for_writing(spool.last + 1);
+}
 
-        if (n > 0 && (*first == 0 || n < *first))
-            *first = n;
-        if (n > *last)
-            *last = n;
+static void close_files(void)
+{
+    int *fds[] = {&spool.dir, &spool.read_fd, &spool.write_fd, &spool.event};
+
+    for (size_t i = 0; i < sizeof fds / sizeof *fds; i++) {
+        if (*fds[i] >= 0)
+            close(*fds[i]);
+        *fds[i] = -1;
     }
-    globfree(&found);
 }
 
 /* ---- the thread ---- */
@@ -240,6 +344,7 @@ static int write_all(int fd, off_t at, const char *data, size_t len)
     return fdatasync(fd) < 0 ? errno : 0;
 }
 
+/* One that is begun is ended, also when asked to quit. */
 static void *write_batches(void *arg)
 {
     static const uint64_t one = 1;
@@ -248,15 +353,15 @@ static void *write_batches(void *arg)
     (void)arg;
     pthread_mutex_lock(&writer.lock);
     for (;;) {
-        while (writer.state != BUSY && writer.state != QUIT)
+        while (!writer.busy && !writer.quit)
             pthread_cond_wait(&writer.wake, &writer.lock);
-        if (writer.state == QUIT)
+        if (!writer.busy)
             break;
         pthread_mutex_unlock(&writer.lock);
         error = write_all(writer.fd, writer.at, writer.data, writer.len);
         pthread_mutex_lock(&writer.lock);
         writer.error = error;
-        writer.state = WRITTEN;
+        writer.busy = false;
         if (write(spool.event, &one, sizeof one) < 0)
             abort(); /* an eventfd takes one */
     }
@@ -269,6 +374,7 @@ static bool start_thread(struct err *e)
     sigset_t all, before;
     int rc;
 
+    writer.busy = writer.quit = false;
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &before);
     rc = pthread_create(&writer.thread, NULL, write_batches, NULL);
@@ -280,24 +386,29 @@ static bool start_thread(struct err *e)
 
 bool spool_open(const char *dir, const char *name, long max_mb, long reserve_mb, struct err *e)
 {
-    long first, last;
-
-    snprintf(spool.dir, sizeof spool.dir, "%s", dir);
-    if (snprintf(spool.prefix, sizeof spool.prefix, "%s/spool-%s-", dir, name) >=
-        (int)sizeof spool.prefix)
-        return err_set(e, ERR_INPUT, "STATE_DIR: too long");
+    if (snprintf(spool.name, sizeof spool.name, "%s", name) >= (int)sizeof spool.name)
+        return err_set(e, ERR_INPUT, "GENERATOR_SLOT: too long");
     spool.max = (off_t)max_mb << 20;
     spool.reserve = (off_t)reserve_mb << 20;
-    buf_init(&spool.batch, FRAME_MAX);
+    spool.read = 0;
+    spool.damaged = false;
+    spool.ends_count = 0;
+    spool.dead = 0;
+    buf_init(&spool.batch, BATCH_MAX);
+    spool.dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     spool.event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    find_files(&first, &last);
-    if (spool.event < 0 || !open_for_writing(last ? last : 1) ||
-        !open_for_reading(first ? first : 1))
-        return err_set(e, ERR_INPUT, "STATE_DIR: %.150s: %s", dir, strerror(errno));
+    if (spool.dir < 0 || spool.event < 0 || !open_files()) {
+        err_set(e, ERR_INPUT, "STATE_DIR: %.150s: %s", dir, strerror(errno));
+        close_files();
+        return false;
+    }
+    if (!start_thread(e)) {
+        close_files();
+        return false;
+    }
     if (!spool_empty())
-        log_warn("-", "spool found", LOG_INT("bytes", spool.size),
-                 LOG_INT("files", spool.last - spool.first + 1));
-    return start_thread(e);
+        log_warn("-", "spool found", LOG_INT("bytes", spool.older));
+    return true;
 }
 
 void spool_close(void)
@@ -305,30 +416,27 @@ void spool_close(void)
     if (spool.event < 0)
         return;
     pthread_mutex_lock(&writer.lock);
-    while (writer.state == BUSY) {
-        pthread_mutex_unlock(&writer.lock);
-        usleep(1000);
-        pthread_mutex_lock(&writer.lock);
-    }
-    writer.state = QUIT;
+    writer.quit = true;
     pthread_cond_signal(&writer.wake);
     pthread_mutex_unlock(&writer.lock);
     pthread_join(writer.thread, NULL);
-    close(spool.event);
-    close(spool.read_fd);
-    close(spool.write_fd);
+    close_files();
     buf_finish(&spool.batch);
-    spool.event = spool.read_fd = spool.write_fd = -1;
-    writer.state = IDLE;
+    spool.done = NULL;
 }
 
 bool spool_has_room(void)
 {
     struct statvfs fs;
 
-    if (spool.size >= spool.max || fstatvfs(spool.write_fd, &fs) < 0)
+    if (spool.older + spool.size >= spool.max || fstatvfs(spool.write_fd, &fs) < 0)
         return false;
     return (off_t)(fs.f_bavail * fs.f_frsize) > spool.reserve;
+}
+
+static off_t smaller(off_t a, off_t b)
+{
+    return a < b ? a : b;
 }
 
 /* ---- writing ---- */
@@ -340,7 +448,9 @@ bool spool_writing(void)
 
 void spool_add(const struct db_call *call)
 {
-    add_frame(&spool.batch, call);
+    if (spool.size == 0 && spool.batch.len == 0)
+        add_file_header(&spool.batch, spool.write_mark);
+    add_frame(&spool.batch, spool.write_mark, call);
 }
 
 int spool_fd(void)
@@ -356,19 +466,28 @@ void spool_write(void (*done)(bool stored))
     writer.at = spool.size;
     writer.data = buf_text(&spool.batch);
     writer.len = spool.batch.len;
-    writer.state = BUSY;
+    writer.busy = true;
     pthread_cond_signal(&writer.wake);
     pthread_mutex_unlock(&writer.lock);
 }
 
-/* A full disk may have room again; any other error, and nobody knows what is in the file. */
+static void begin_next_file(void)
+{
+    if (!open_for_writing(spool.last + 1))
+        log_error("-", "spool not writable", LOG_TEXT("error", strerror(errno)));
+}
+
+/*
+ * What is full may have room again; any other error, and nobody knows what is in the file. One
+ * with nothing in it is as good as the next, or a broken disk would get a file each second.
+ */
 static void write_failed(int error)
 {
+    bool full = error == ENOSPC || error == EDQUOT || error == ENOBUFS;
+
     log_error("-", "spool not written", LOG_TEXT("error", strerror(error)));
-    if (error != ENOSPC && error != EDQUOT)
-        open_for_writing(spool.last + 1);
-    else if (ftruncate(spool.write_fd, spool.size) < 0)
-        open_for_writing(spool.last + 1);
+    if ((!full && spool.size > 0) || ftruncate(spool.write_fd, spool.size) < 0)
+        begin_next_file();
 }
 
 void spool_advance(void)
@@ -381,8 +500,9 @@ void spool_advance(void)
         return;
     pthread_mutex_lock(&writer.lock);
     error = writer.error;
-    writer.state = IDLE;
     pthread_mutex_unlock(&writer.lock);
+    if (error == 0 && spool.batch.full)
+        error = ENOBUFS; /* a frame of it is cut */
     if (error == 0)
         spool.size += (off_t)spool.batch.len;
     else
@@ -394,13 +514,14 @@ void spool_advance(void)
 
 /* ---- replaying ---- */
 
+static int reading(void)
+{
+    return spool.first == spool.last ? spool.write_fd : spool.read_fd;
+}
+
 static off_t readable(void)
 {
-    struct stat st;
-
-    if (spool.first == spool.last)
-        return spool.size;
-    return fstat(spool.read_fd, &st) < 0 ? 0 : st.st_size;
+    return spool.first == spool.last ? spool.size : file_size(spool.read_fd);
 }
 
 bool spool_empty(void)
@@ -408,88 +529,173 @@ bool spool_empty(void)
     return spool.first == spool.last && spool.read >= spool.size;
 }
 
-/* The frame at `at`: its body in the arena; NULL if what is there is none. */
-static const char *read_frame(struct arena *a, off_t at, off_t end, size_t *len)
+static bool read_at(off_t at, void *data, size_t len)
 {
-    char header[HEADER_SIZE], *body;
-    uint32_t crc;
-    int32_t n;
-
-    if (end - at < HEADER_SIZE || pread(spool.read_fd, header, sizeof header, at) != HEADER_SIZE ||
-        memcmp(header, magic, sizeof magic) != 0)
-        return NULL;
-    memcpy(&n, header + 4, sizeof n);
-    memcpy(&crc, header + 8, sizeof crc);
-    if (n < 0 || n > FRAME_MAX || end - at - HEADER_SIZE < n)
-        return NULL;
-    body = arena_alloc(a, (size_t)n + 1);
-    if (pread(spool.read_fd, body, (size_t)n, at + HEADER_SIZE) != n ||
-        crc32c(body, (size_t)n) != crc)
-        return NULL;
-    *len = (size_t)n;
-    return body;
+    return pread(reading(), data, len, at) == (ssize_t)len;
 }
 
-/* Where the next magic stands at or behind `at`; end if nowhere. */
-static off_t find_magic(off_t at, off_t end)
+/* Bytes that were acknowledged, perhaps: the file will be kept. */
+static bool damaged(off_t at, off_t next)
+{
+    log_error("-", "spool damaged", LOG_INT("file", spool.first), LOG_INT("at", at),
+              LOG_INT("bytes", next - at));
+    spool.damaged = true;
+    return false;
+}
+
+/* The end of what a process was writing when it ended: nobody was told that it is stored. */
+static bool torn(off_t at, off_t end)
+{
+    log_warn("-", "spool torn", LOG_INT("file", spool.first), LOG_INT("at", at),
+             LOG_INT("bytes", end - at));
+    return false;
+}
+
+/* Learn the mark of the file; gives where its frames begin, which is its end if there are none. */
+static off_t read_file_header(off_t end)
+{
+    struct file_header h;
+    struct frame_header first;
+
+    if (end < (off_t)sizeof h)
+        return end;
+    if (read_at(0, &h, sizeof h) && h.crc == file_crc(&h)) {
+        memcpy(spool.read_mark, h.mark, MARK_SIZE);
+    } else if (read_at(sizeof h, &first, sizeof first) && first.crc == frame_crc(&first)) {
+        memcpy(spool.read_mark, first.mark, MARK_SIZE);
+    } else {
+        damaged(0, end);
+        return end;
+    }
+    return sizeof h;
+}
+
+/* Where the next mark stands at or behind `at`; end if nowhere. */
+static off_t find_mark(off_t at, off_t end)
 {
     char chunk[SCAN_CHUNK];
 
-    while (at < end) {
-        ssize_t n = pread(spool.read_fd, chunk, sizeof chunk, at);
-        char *found = n > 0 ? memmem(chunk, (size_t)n, magic, sizeof magic) : NULL;
+    while (end - at >= MARK_SIZE) {
+        ssize_t n = pread(reading(), chunk, (size_t)smaller(sizeof chunk, end - at), at);
+        char *found = n > 0 ? memmem(chunk, (size_t)n, spool.read_mark, MARK_SIZE) : NULL;
 
         if (found != NULL)
-            return at + (found - chunk) < end ? at + (found - chunk) : end;
-        if (n < (ssize_t)sizeof magic)
+            return at + (found - chunk);
+        if (n < MARK_SIZE)
             break;
-        at += n - (ssize_t)sizeof magic + 1;
+        at += n - MARK_SIZE + 1;
     }
     return end;
 }
 
-/* All of the first file was replayed: on to the next, or begin the only one anew. */
+static bool read_frame_header(off_t at, struct frame_header *h)
+{
+    return read_at(at, h, sizeof *h) && memcmp(h->mark, spool.read_mark, MARK_SIZE) == 0 &&
+           h->crc == frame_crc(h);
+}
+
+static bool read_frame(struct arena *a, off_t at, off_t end,
+                       const struct db_statement *(*find)(const char *name), struct db_call *call,
+                       off_t *next)
+{
+    struct frame_header h;
+    char *body;
+
+    *next = end;
+    if (end - at < (off_t)sizeof h)
+        return torn(at, end);
+    if (!read_frame_header(at, &h)) {
+        *next = find_mark(at + 1, end);
+        return damaged(at, *next);
+    }
+    at += (off_t)sizeof h;
+    if (end - at < h.length)
+        return torn(at, end);
+    *next = at + h.length;
+    body = arena_alloc(a, h.length);
+    return (read_at(at, body, h.length) && crc32c(body, h.length) == h.body_crc &&
+            decode_frame(a, body, h.length, find, call)) ||
+           damaged(at, *next);
+}
+
+/* Of the first file. What is skipped goes with the frame before it. */
+static int read_frames(struct arena *a, const struct db_statement *(*find)(const char *name),
+                       struct db_call calls[], int max)
+{
+    off_t at, begin, next, end = readable();
+    int n = 0;
+
+    if (spool.read == 0)
+        spool.read = read_file_header(end);
+    begin = at = spool.read;
+    while (n < max && n < READ_MAX && at < end && at - begin < READ_BYTES) {
+        if (read_frame(a, at, end, find, &calls[n], &next))
+            n++;
+        if (n > 0)
+            spool.ends[n - 1] = next;
+        else
+            spool.read = begin = next;
+        at = next;
+    }
+    return n;
+}
+
+/* The first, all of which was replayed: one with damage is kept, for a person to look at. */
+static void retire_file(void)
+{
+    char name[FILE_NAME_SIZE], kept[FILE_NAME_SIZE];
+
+    file_name(name, "spool", spool.first);
+    file_name(kept, "damaged", spool.first);
+    if (spool.damaged)
+        renameat(spool.dir, name, spool.dir, kept);
+    else
+        unlinkat(spool.dir, name, 0);
+    spool.older -= file_size(spool.read_fd);
+    close(spool.read_fd);
+    spool.read_fd = -1;
+    spool.read = 0;
+    spool.damaged = false;
+}
+
+/* The only file was replayed. */
+static void begin_anew(void)
+{
+    if (spool_writing())
+        return;
+    if (spool.damaged)
+        begin_next_file();
+    else if (ftruncate(spool.write_fd, 0) == 0)
+        spool.size = spool.read = 0;
+}
+
+/* The first was replayed: on to the next. One that cannot be opened is left to another process. */
 static void next_file(void)
 {
-    char path[4200];
-
-    if (spool.first < spool.last) {
-        file_name(path, sizeof path, spool.first);
-        if (open_for_reading(spool.first + 1))
-            unlink(path);
-        else
-            log_error("-", "spool not readable", LOG_TEXT("error", strerror(errno)));
-    } else if (!spool_writing() && ftruncate(spool.write_fd, 0) == 0) {
-        spool.size = spool.read = 0;
+    if (spool.first == spool.last)
+        begin_anew();
+    if (spool.first == spool.last)
+        return;
+    retire_file();
+    while (++spool.first < spool.last) {
+        spool.read_fd = open_file("spool", spool.first, O_RDONLY);
+        if (spool.read_fd >= 0)
+            break;
+        if (errno != ENOENT)
+            log_error("-", "spool not readable", LOG_INT("file", spool.first),
+                      LOG_TEXT("error", strerror(errno)));
     }
 }
 
 int spool_read(struct arena *a, const struct db_statement *(*find)(const char *name),
                struct db_call calls[], int max)
 {
-    off_t at = spool.read, end = readable(), next;
-    const char *body;
-    size_t len = 0;
-    int n = 0;
+    int n;
 
-    while (n < max && n < READ_MAX && at < end) {
-        body = read_frame(a, at, end, &len);
-        if (body != NULL && decode_frame(a, body, len, find, &calls[n])) {
-            at += HEADER_SIZE + (off_t)len;
-            spool.ends[n++] = at;
-            continue;
-        }
-        next = find_magic(at + 1, end);
-        log_error("-", "spool damaged", LOG_INT("at", at), LOG_INT("bytes", next - at));
-        at = next;
-        if (n == 0)
-            spool.read = at;
-    }
-    if (n == 0 && at >= end && !spool_empty()) {
-        spool.read = at;
+    while ((n = read_frames(a, find, calls, max)) == 0 && spool.read >= readable()) {
         next_file();
-    } else if (n == 0 && spool.size > 0 && spool_empty()) {
-        next_file();
+        if (spool_empty())
+            break;
     }
     spool.ends_count = n;
     return n;
@@ -505,21 +711,35 @@ void spool_forget(int n)
         next_file();
 }
 
-void spool_bury(const struct db_call *call)
+/* ---- dead letters ---- */
+
+static int create_dead_letter(char name[FILE_NAME_SIZE])
 {
-    char path[4200];
-    struct buf b;
     int fd;
 
-    snprintf(path, sizeof path, "%s/dead-letters", spool.dir);
-    fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    buf_init(&b, FRAME_MAX);
-    add_frame(&b, call);
-    if (fd < 0 || write(fd, buf_text(&b), b.len) != (ssize_t)b.len)
-        log_error("-", "dead letter not kept", LOG_TEXT("error", strerror(errno)));
-    else
-        log_error("-", "dead letter", LOG_TEXT("file", path),
+    do {
+        file_name(name, "dead", ++spool.dead);
+        fd = openat(spool.dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    } while (fd < 0 && errno == EEXIST);
+    return fd;
+}
+
+void spool_bury(const struct db_call *call)
+{
+    char name[FILE_NAME_SIZE], mark[MARK_SIZE];
+    int fd = create_dead_letter(name), error = fd < 0 ? errno : 0;
+    struct buf b;
+
+    buf_init(&b, BATCH_MAX);
+    add_file_header(&b, mark);
+    add_frame(&b, mark, call);
+    if (error == 0 && write(fd, buf_text(&b), b.len) != (ssize_t)b.len)
+        error = errno;
+    if (error == 0)
+        log_error("-", "dead letter", LOG_TEXT("file", name),
                   LOG_TEXT("statement", call->statement->name));
+    else
+        log_error("-", "dead letter not kept", LOG_TEXT("error", strerror(error)));
     if (fd >= 0)
         close(fd);
     buf_finish(&b);

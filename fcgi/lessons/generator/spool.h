@@ -3,10 +3,15 @@
  *
  * A frame is a call of a statement: its name, its arguments, a length and a CRC.
  * Frames are appended by a thread and on disk (fdatasync) before anyone is told,
- * so a SIGKILL loses none; a torn tail or a flipped bit costs the damaged frame.
+ * so a SIGKILL loses none; a flipped bit costs the damaged frame, and no other.
  * They are replayed in order when PostgreSQL is back. The size is bounded, and
  * some of the disk is left free; what does not fit stays in memory, and the
  * generator claims nothing more. It is not a queue for normal times.
+ *
+ * Beside the spool, for a person to look at: damaged-<name>-<n> was replayed but
+ * for what is damaged in it, dead-<name>-<n> is a call that PostgreSQL refused.
+ * Both are files of the spool: named spool-<name>-<n>, with a number that is free,
+ * they are replayed by the next process.
  */
 #ifndef GENERATOR_SPOOL_H
 #define GENERATOR_SPOOL_H
@@ -35,14 +40,14 @@ void spool_advance(void);
 bool spool_empty(void); /* all that is on disk was replayed */
 /*
  * The next calls, at most max; statements are found by name, arguments belong to the arena.
- * Damaged frames are skipped and logged. 0: nothing is left.
+ * Damaged frames are skipped and logged, and their file is kept. 0: nothing is left.
  */
 int spool_read(struct arena *a, const struct db_statement *(*find)(const char *name),
                struct db_call calls[], int max);
 /* The first n of those last read are stored: forget them. */
 void spool_forget(int n);
 
-/* Keep a call that PostgreSQL refuses for ever, beside the spool, for a person to look at. */
+/* Keep a call that PostgreSQL refuses for ever. */
 void spool_bury(const struct db_call *call);
 
 #endif
