@@ -201,7 +201,9 @@ static struct db_call call_of(const char *text, size_t len)
 
 static size_t frame_size(const char *text)
 {
-    return FRAME_HEADER_SIZE + 3 * sizeof(int32_t) + strlen(one.name) + strlen(text);
+    struct db_call call = call_of(text, strlen(text));
+
+    return spool_frame_size(&call);
 }
 
 static void add(const char *text)
@@ -674,6 +676,52 @@ END_TEST
 
 /* ---- limits and errors ---- */
 
+START_TEST(has_room_up_to_its_maximum)
+{
+    char *text = arena_alloc(a, MIB);
+    size_t room;
+
+    spool_close();
+    open_with(1, 0);
+    memset(text, 'x', MIB - 1);
+    room = spool_room();
+    ck_assert_uint_lt(room, MIB);
+    add("one");
+    ck_assert_uint_eq(spool_room(), room - frame_size("one")); /* what was added counts */
+    ck_assert(write_added());
+    ck_assert_uint_eq(spool_room(), room - frame_size("one"));
+
+    text[spool_room() - frame_size("")] = '\0';
+    ck_assert_uint_eq(frame_size(text), spool_room());
+    ck_assert(put(text));
+    ck_assert_uint_eq(spool_room(), 0);
+    ck_assert(!spool_has_room());
+    reopen();
+    spool_close();
+    open_with(1, 0);
+    ck_assert(!spool_has_room()); /* a new file is no new room */
+    replay();
+    ck_assert_uint_eq(spool_room(), room);
+}
+END_TEST
+
+START_TEST(leaves_its_reserve_free)
+{
+    disk.free_bytes = 10 * MIB;
+    ck_assert_uint_eq(spool_room(), 10 * MIB - FILE_HEADER_SIZE);
+    spool_close();
+    open_with(ROOMY, 9);
+    ck_assert_uint_eq(spool_room(), MIB - FILE_HEADER_SIZE);
+    disk.free_bytes = 9 * MIB;
+    ck_assert_uint_eq(spool_room(), 0);
+    ck_assert(!spool_has_room());
+    disk.free_bytes = 1;
+    ck_assert(!spool_has_room());
+    disk.free_bytes = 10 * MIB;
+    ck_assert(spool_has_room());
+}
+END_TEST
+
 static const int full_errors[] = {ENOSPC, EDQUOT};
 
 START_TEST(a_full_disk_leaves_the_file_as_it_was)
@@ -815,6 +863,8 @@ Suite *suite_spool(void)
     tcase_add_test(t, a_file_without_any_mark_is_kept);
     tcase_add_test(t, damage_in_the_file_that_is_written_moves_on_to_a_new_one);
     tcase_add_test(t, a_frame_of_an_unknown_statement_is_kept);
+    tcase_add_test(t, has_room_up_to_its_maximum);
+    tcase_add_test(t, leaves_its_reserve_free);
     EACH(t, a_full_disk_leaves_the_file_as_it_was, full_errors);
     tcase_add_test(t, a_full_disk_leaves_an_empty_file_empty);
     tcase_add_test(t, an_error_in_an_empty_file_needs_no_other);

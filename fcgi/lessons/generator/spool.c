@@ -176,6 +176,16 @@ static void add_frame(struct buf *out, const char mark[MARK_SIZE], const struct 
     memcpy(out->data + at, &h, sizeof h);
 }
 
+size_t spool_frame_size(const struct db_call *call)
+{
+    size_t size = sizeof(struct frame_header) + 2 * sizeof(int32_t);
+
+    size += strlen(call->statement->name);
+    for (int i = 0; i < call->statement->args; i++)
+        size += sizeof(int32_t) + (call->args[i].data ? call->args[i].len : 0);
+    return size;
+}
+
 static bool take_number(const char **p, const char *end, int32_t *n)
 {
     if (end - *p < (ptrdiff_t)sizeof *n)
@@ -425,18 +435,29 @@ void spool_close(void)
     spool.done = NULL;
 }
 
-bool spool_has_room(void)
-{
-    struct statvfs fs;
-
-    if (spool.older + spool.size >= spool.max || fstatvfs(spool.write_fd, &fs) < 0)
-        return false;
-    return (off_t)(fs.f_bavail * fs.f_frsize) > spool.reserve;
-}
-
 static off_t smaller(off_t a, off_t b)
 {
     return a < b ? a : b;
+}
+
+/* What was added and not yet written counts, and so does the header of a file to be begun. */
+size_t spool_room(void)
+{
+    off_t added = (off_t)spool.batch.len, left;
+    struct statvfs fs;
+
+    if (fstatvfs(spool.write_fd, &fs) < 0)
+        return 0;
+    if (added == 0 && spool.size == 0)
+        added = sizeof(struct file_header);
+    left = smaller(spool.max - spool.older - spool.size,
+                   (off_t)(fs.f_bavail * fs.f_frsize) - spool.reserve);
+    return left > added ? (size_t)(left - added) : 0;
+}
+
+bool spool_has_room(void)
+{
+    return spool_room() > 0;
 }
 
 /* ---- writing ---- */

@@ -22,8 +22,13 @@
 bool spool_open(const char *dir, const char *name, long max_mb, long reserve_mb, struct err *e);
 void spool_close(void);
 
-/* Whether there is room for more, by size and by what is free on the disk. */
-bool spool_has_room(void);
+/*
+ * So many bytes may be added now, beside those that were, by size and by what is free on the disk;
+ * 0: none. What a call takes of them is its spool_frame_size().
+ */
+size_t spool_room(void);
+bool spool_has_room(void); /* for any */
+size_t spool_frame_size(const struct db_call *call);
 
 /* ---- writing: one batch at a time ---- */
 
