@@ -819,9 +819,12 @@ END_TEST
 START_TEST(a_dead_letter_is_a_spool_that_can_be_replayed)
 {
     struct db_call call = call_of("dead", 4), other = call_of("also dead", 9);
+    int before = disk.syncs;
 
     spool_bury(&call);
     spool_bury(&other);
+    ck_assert_int_eq(disk.writes, 0);
+    ck_assert_int_eq(disk.syncs, before + 4); /* the file, and its name */
     ck_assert(spool_empty());
     reopen();
     spool_bury(&call); /* beside those that are there */
@@ -831,6 +834,17 @@ START_TEST(a_dead_letter_is_a_spool_that_can_be_replayed)
     move("dead-unit-2", "spool-unit-2");
     open_spool();
     ck_assert_str_eq(replay(), "also dead,");
+}
+END_TEST
+
+START_TEST(a_dead_letter_that_finds_no_room_leaves_nothing)
+{
+    struct db_call call = call_of("dead", 4);
+
+    disk.write_error = ENOSPC;
+    disk.write_end = 10;
+    spool_bury(&call);
+    ck_assert_int_eq(files("dead-", NULL), 0);
 }
 END_TEST
 
@@ -871,6 +885,7 @@ Suite *suite_spool(void)
     EACH(t, another_error_moves_on_to_a_new_file, errors);
     tcase_add_test(t, order_is_kept_over_many_files);
     tcase_add_test(t, a_dead_letter_is_a_spool_that_can_be_replayed);
+    tcase_add_test(t, a_dead_letter_that_finds_no_room_leaves_nothing);
     suite_add_tcase(s, t);
     return s;
 }

@@ -745,6 +745,12 @@ static int create_dead_letter(char name[FILE_NAME_SIZE])
     return fd;
 }
 
+/*
+ * It may be the only copy of what was acknowledged, and the caller forgets it as soon as this
+ * returns: so it is on disk by then, although this is the loop's thread, which stands still for an
+ * fdatasync and an fsync. That is some milliseconds, and only when PostgreSQL refuses a write for
+ * ever, which is a mistake of ours and no normal time.
+ */
 void spool_bury(const struct db_call *call)
 {
     char name[FILE_NAME_SIZE], mark[MARK_SIZE];
@@ -754,7 +760,9 @@ void spool_bury(const struct db_call *call)
     buf_init(&b, BATCH_MAX);
     add_file_header(&b, mark);
     add_frame(&b, mark, call);
-    if (error == 0 && write(fd, buf_text(&b), b.len) != (ssize_t)b.len)
+    if (error == 0 && (error = write_all(fd, 0, buf_text(&b), b.len)) != 0)
+        unlinkat(spool.dir, name, 0);
+    if (error == 0 && fsync(spool.dir) < 0)
         error = errno;
     if (error == 0)
         log_error("-", "dead letter", LOG_TEXT("file", name),

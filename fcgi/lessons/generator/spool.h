@@ -52,7 +52,7 @@ int spool_read(struct arena *a, const struct db_statement *(*find)(const char *n
 /* The first n of those last read are stored: forget them. */
 void spool_forget(int n);
 
-/* Keep a call that PostgreSQL refuses for ever. */
+/* Keep a call that PostgreSQL refuses for ever. On disk when it returns: for rare use only. */
 void spool_bury(const struct db_call *call);
 
 #endif
