@@ -11,7 +11,7 @@
 
 #include "common/utf8.h"
 
-enum { CLIENT_DEPTH = 32, DEPTH = 64, FILE_MAX_BYTES = 4 << 20 };
+enum { CLIENT_DEPTH = 32, DEPTH = 64, FILE_MAX_BYTES = 4 << 20, ESCAPE_BYTES = 6 }; /* \uXXXX */
 
 static void put(void *tree)
 {
@@ -175,9 +175,43 @@ struct json_object *json_parse_client(struct arena *a, const char *text, size_t 
     return tree;
 }
 
+/* Where the next half of a surrogate pair is escaped; len if nowhere. */
+static size_t find_half(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] != '\\')
+            continue;
+        if (!check_escape(text + i, len - i))
+            return i;
+        i += is_surrogate_pair(text + i, len - i) ? 2 * ESCAPE_BYTES - 1 : 1;
+    }
+    return len;
+}
+
+/* Of each half a byte that is no UTF-8. */
+static struct buf *mark_halves(struct arena *a, const char *text, size_t len)
+{
+    struct buf *marked = buf_create(a, len);
+    size_t half;
+
+    while ((half = find_half(text, len)) < len) {
+        buf_add(marked, text, half);
+        buf_puts(marked, "\xFF");
+        text += half + ESCAPE_BYTES;
+        len -= half + ESCAPE_BYTES;
+    }
+    buf_add(marked, text, len);
+    return marked;
+}
+
 struct json_object *json_parse(struct arena *a, const char *text, size_t len, struct err *e)
 {
-    return parse(a, text, len, DEPTH, 0, e);
+    const struct buf *marked;
+
+    if (find_half(text, len) == len)
+        return parse(a, text, len, DEPTH, 0, e);
+    marked = mark_halves(a, text, len);
+    return parse(a, buf_text(marked), marked->len, DEPTH, 0, e);
 }
 
 struct json_object *json_parse_file(struct arena *a, const char *path, struct err *e)

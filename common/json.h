@@ -22,7 +22,10 @@ struct json_object; /* json-c's, never touched outside json.c */
  * twice in the outermost object. Otherwise NULL and ERR_INPUT.
  */
 struct json_object *json_parse_client(struct arena *a, const char *text, size_t len, struct err *e);
-/* From a provider or a file: as json-c takes it, depth 64. NULL and ERR_INPUT. */
+/*
+ * From a provider or a file: as json-c takes it, depth 64. Ill-formed bytes come through; half a
+ * surrogate pair, which json-c would make U+FFFD untold, becomes the byte FF. NULL and ERR_INPUT.
+ */
 struct json_object *json_parse(struct arena *a, const char *text, size_t len, struct err *e);
 /* A whole file; NULL and ERR_INPUT naming the path. */
 struct json_object *json_parse_file(struct arena *a, const char *path, struct err *e);

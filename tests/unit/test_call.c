@@ -822,6 +822,10 @@ static const struct {
     {HEAD("200 OK") CLOSED CONTENT("x\\u0000y"), "x\xE2\x90\x80y", 1},
     {HEAD("200 OK") CLOSED CONTENT("x\xFFy"), "x\xEF\xBF\xBDy", 1},
     {HEAD("200 OK") CLOSED CONTENT("\xC3(\xF0\x9F\x98 x"), "\xEF\xBF\xBD(\xEF\xBF\xBD x", 2},
+    {HEAD("200 OK") CLOSED CONTENT("x\\ud83dy"), "x\xEF\xBF\xBDy", 1},
+    {HEAD("200 OK") CLOSED CONTENT("\\ude00\\ud83d"), "\xEF\xBF\xBD\xEF\xBF\xBD", 2},
+    {HEAD("200 OK") CLOSED CONTENT("\\ud83d\\ud83d\\ude00\\\\ud83d \\ufffd"),
+     "\xEF\xBF\xBD\xF0\x9F\x98\x80\\ud83d \xEF\xBF\xBD", 1},
 };
 
 START_TEST(bad_text_is_an_answer_that_is_marked)

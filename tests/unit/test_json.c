@@ -228,6 +228,44 @@ START_TEST(takes_from_providers_what_clients_may_not_send)
 }
 END_TEST
 
+/* What a provider escapes, and the bytes that come through. */
+static const struct {
+    const char *json, *bytes;
+} escaped[] = {
+    {"\\ud83d", "\xFF"},
+    {"\\uDE00", "\xFF"},
+    {"x\\ud83dy", "x\xFFy"},
+    {"\\ud83d\\ude00", "\xF0\x9F\x98\x80"},
+    {"\\ude00\\ud83d", "\xFF\xFF"},
+    {"\\ud83d\\ud83d\\ude00", "\xFF\xF0\x9F\x98\x80"},
+    {"\\ud83d\\ude00\\ude00", "\xF0\x9F\x98\x80\xFF"},
+    {"\\ud83d\\u0041", "\xFF"
+                       "A"},
+    {"\\ud83d\\n\\\"", "\xFF\n\""},
+    {"\\ud83d\\\\", "\xFF\\"},
+    {"\\\\ud83d", "\\ud83d"},
+    {"\\\\\\ud83d", "\\\xFF"},
+    {"\\ud7ff\\ue000", "\xED\x9F\xBF\xEE\x80\x80"},
+    {"\xEF\xBF\xBD\\ufffd", "\xEF\xBF\xBD\xEF\xBF\xBD"},
+};
+
+/* json-c would make each half U+FFFD, and it could not be told from one that was sent. */
+START_TEST(half_a_surrogate_pair_is_no_text)
+{
+    const char *text = arena_printf(a, "{\"\\udc00\":1,\"a\":\"%s\"}", escaped[_i].json), *got;
+    char *exact = malloc(strlen(text)); /* the sanitizers see what is read behind it */
+    size_t len;
+
+    memcpy(exact, text, strlen(text));
+    got = json_bytes(json_at(json_parse(a, exact, strlen(text), &e), "a", NULL), &len);
+    ck_assert_pstr_eq(got, escaped[_i].bytes);
+    ck_assert_uint_eq(len, strlen(escaped[_i].bytes));
+    for (size_t end = 0; end < strlen(text); end++)
+        ck_assert_ptr_null(json_parse(a, exact, end, &e));
+    free(exact);
+}
+END_TEST
+
 START_TEST(follows_keys_and_indexes)
 {
     struct json_object *t = tree("{\"a\":[10,{\"b\":null,\"0\":\"zero\"}],\"n\":null}");
@@ -377,6 +415,7 @@ Suite *suite_json(void)
     tcase_add_test(t, reads_no_byte_more_than_given);
     tcase_add_test(t, bounds_the_depth);
     tcase_add_test(t, takes_from_providers_what_clients_may_not_send);
+    tcase_add_loop_test(t, half_a_surrogate_pair_is_no_text, 0, sizeof escaped / sizeof *escaped);
     tcase_add_test(t, follows_keys_and_indexes);
     tcase_add_test(t, gets_only_what_is_of_the_type);
     tcase_add_test(t, finds_members_nobody_asked_for);
