@@ -475,6 +475,20 @@ START_TEST(takes_hosts_as_ollama_does)
 }
 END_TEST
 
+START_TEST(tells_addresses_from_names)
+{
+    static const char *const addresses[] = {"http://127.0.0.1", "https://127.0.0.1:80/v1/4",
+                                            "HTTP://127.1", "http://[::1]:1/", "https://[fe80::1]"};
+    static const char *const names[] = {"http://localhost", "https://h:80", "http://1.h/1.1",
+                                        "http://127.0.0.1.h", "https://h.127.0.0.1.h:1/"};
+
+    for (size_t i = 0; i < sizeof addresses / sizeof *addresses; i++)
+        ck_assert_msg(url_is_address(addresses[i]), "%s", addresses[i]);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        ck_assert_msg(!url_is_address(names[i]), "%s", names[i]);
+}
+END_TEST
+
 Suite *suite_providers(void)
 {
     Suite *s = suite_create("providers");
@@ -495,6 +509,7 @@ Suite *suite_providers(void)
     tcase_add_test(t, refuses_chains_by_name);
     tcase_add_test(t, takes_base_urls);
     tcase_add_test(t, takes_hosts_as_ollama_does);
+    tcase_add_test(t, tells_addresses_from_names);
     suite_add_tcase(s, t);
     return s;
 }

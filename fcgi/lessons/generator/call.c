@@ -12,6 +12,7 @@
 #include "common/config.h"
 #include "common/redact.h"
 #include "common/utf8.h"
+#include "fcgi/lessons/generator/llm/url.h"
 
 #define USER_AGENT "lesson-tracer/0.1"
 
@@ -146,7 +147,8 @@ static void read_timing(struct call *c)
     if (connections == 0 && is_connected(c))
         return; /* over a connection that was there */
     curl_easy_getinfo(c->easy, CURLINFO_APPCONNECT_TIME_T, &tls);
-    c->timing.dns = step_ms(c->easy, CURLINFO_NONE, CURLINFO_NAMELOOKUP_TIME_T);
+    if (!url_is_address(c->request.url))
+        c->timing.dns = step_ms(c->easy, CURLINFO_NONE, CURLINFO_NAMELOOKUP_TIME_T);
     c->timing.connect = step_ms(c->easy, CURLINFO_NAMELOOKUP_TIME_T, CURLINFO_CONNECT_TIME_T);
     c->timing.tls = tls > 0 ? step_ms(c->easy, CURLINFO_CONNECT_TIME_T, CURLINFO_APPCONNECT_TIME_T)
                             : LLM_UNKNOWN;

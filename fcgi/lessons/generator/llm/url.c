@@ -100,3 +100,12 @@ const char *url_ollama(struct arena *a, const char *setting, const char *value, 
                          port ? port : "", rest || port ? "" : ":" OLLAMA_PORT);
     return url_base(a, setting, arena_printf(a, "%s%s", value, host + len), e);
 }
+
+bool url_is_address(const char *url)
+{
+    const char *host = after_scheme(url);
+
+    if (host == NULL)
+        return false;
+    return *host == '[' || strspn(host, "0123456789.") == strcspn(host, ":/");
+}

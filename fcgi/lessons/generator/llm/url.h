@@ -19,4 +19,7 @@ const char *url_base(struct arena *a, const char *setting, const char *value, st
  */
 const char *url_ollama(struct arena *a, const char *setting, const char *value, struct err *e);
 
+/* Whether its host is an address, so that no name has to be looked up. The URL is one of these. */
+bool url_is_address(const char *url);
+
 #endif
