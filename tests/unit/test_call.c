@@ -907,6 +907,12 @@ static const struct {
      LLM_RATE_LIMITED, 429, "HTTP 429, rate_limit_exceeded: slow down"},
     {"fails without a body", HEAD("500 Internal Server Error") "Content-Length: 0\r\n" CLOSED,
      CLOSE, ATTEMPT_MS, LLM_SERVER_ERROR, 500, "HTTP 500, "},
+    {"refuses, and is cut off", HEAD("503 Unavailable") "Content-Length: 500\r\n\r\n<h1>Overloa",
+     CLOSE, ATTEMPT_MS, LLM_SERVER_ERROR, 503, "HTTP 503, application/json: <h1>Overloa"},
+    {"refuses, and resets", HEAD("401 Unauthorized") "Content-Length: 500\r\n\r\n", RESET,
+     ATTEMPT_MS, LLM_AUTH, 401, "HTTP 401, "},
+    {"refuses, and stalls", HEAD("503 Unavailable") "Content-Length: 500\r\n\r\n", HOLD, 150,
+     LLM_TIMEOUT, 503, "no answer in time"},
     {"continues before it fails", "HTTP/1.1 100 Continue\r\n\r\n" HEAD("503 Unavailable") CLOSED,
      CLOSE, ATTEMPT_MS, LLM_SERVER_ERROR, 503, "HTTP 503, "},
 };
@@ -1142,6 +1148,38 @@ START_TEST(takes_four_mebibytes_and_no_more)
         ck_assert_pstr_eq(text_at(e, "error_class"), "too_large");
         ck_assert(json_is_null(member(e, "response")));
     }
+    call_destroy(c);
+}
+END_TEST
+
+static const struct {
+    const char *line;
+    size_t repeated;
+    enum llm_failure failure;
+    const char *error;
+} heads[] = {
+    {"X-More: and more\r\n", 3600, LLM_NONE, NULL},
+    {"X-More: and more\r\n", 3700, LLM_TOO_LARGE, "the answer's header is over 64 KiB"},
+    {"a", 120000, LLM_TOO_LARGE, "a line of the answer's header is over 100 KB"},
+    {"\r\nHTTP/1.1 100 Continue\r\n", 2400, LLM_NONE, NULL},
+    {"\r\nHTTP/1.1 100 Continue\r\n", 2700, LLM_TOO_LARGE, "the answer's header is over 64 KiB"},
+};
+
+START_TEST(takes_sixty_four_kibibytes_of_header_and_no_more)
+{
+    struct buf *bytes = buf_create(a, 1 << 20);
+    struct json_object *e;
+    struct call *c;
+
+    buf_puts(bytes, "HTTP/1.1 100 Continue\r\n");
+    for (size_t i = 0; i < heads[_i].repeated; i++)
+        buf_puts(bytes, heads[_i].line);
+    buf_puts(bytes, "\r\n" HEAD("200 OK") CLOSED ANSWER);
+    c = call_to(start_provider(buf_text(bytes), bytes->len, CLOSE), ATTEMPT_MS);
+    e = element_of(c);
+    stop_provider();
+    ck_assert_msg(c->answer.failure == heads[_i].failure, "%s", c->answer.error);
+    ck_assert_pstr_eq(text_at(e, "error"), heads[_i].error);
     call_destroy(c);
 }
 END_TEST
@@ -1382,6 +1420,7 @@ static TCase *transfers(void)
     tcase_add_test(t, a_refused_connection_never_was_one);
     tcase_add_test(t, a_connection_that_takes_too_long_is_a_timeout);
     tcase_add_test(t, an_unknown_host_is_no_connection);
+    EACH(t, takes_sixty_four_kibibytes_of_header_and_no_more, heads);
     EACH(t, takes_four_mebibytes_and_no_more, sizes);
     EACH(t, reads_when_to_come_back, asked);
     tcase_add_test(t, the_longer_of_header_and_body_says_when_to_come_back);

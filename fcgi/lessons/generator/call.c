@@ -171,6 +171,9 @@ static void fail_transfer(struct call *c, CURLcode rc)
     case CURLE_ABORTED_BY_CALLBACK: /* on_request() */
         llm_fail(&c->answer, LLM_CONNECTION, "the connection was closed without an answer");
         break;
+    case CURLE_OUT_OF_MEMORY: /* so curl calls it, whose own limit a single line passes */
+        llm_fail(&c->answer, LLM_TOO_LARGE, "a line of the answer's header is over 100 KB");
+        break;
     case CURLE_WEIRD_SERVER_REPLY:
     case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_BAD_CONTENT_ENCODING:
@@ -199,6 +202,12 @@ static void translate(struct call *c)
     c->endpoint->provider->parse(c->arena, &response, &c->answer);
 }
 
+/* A refusal is one, whatever becomes of its page: how that ends says less. */
+static bool is_refusal(const struct call *c, CURLcode rc)
+{
+    return c->status >= 400 && !c->idle && rc != CURLE_OPERATION_TIMEDOUT;
+}
+
 static void on_done(void *arg, CURLcode rc)
 {
     struct call *c = arg;
@@ -210,14 +219,14 @@ static void on_done(void *arg, CURLcode rc)
     read_timing(c);
     c->retry_after_ms = read_retry_after(c);
     c->provider_request_id = id ? header(c, id) : NULL;
-    if (c->too_large)
-        llm_fail(&c->answer, LLM_TOO_LARGE, "the answer is over 4 MiB");
+    if (rc == CURLE_OK || is_refusal(c, rc))
+        translate(c);
+    else if (c->too_large != NULL)
+        llm_fail(&c->answer, LLM_TOO_LARGE, c->too_large);
     else if (c->idle)
         llm_fail(&c->answer, LLM_TIMEOUT, "the answer stopped coming");
-    else if (rc != CURLE_OK)
-        fail_transfer(c, rc);
     else
-        translate(c);
+        fail_transfer(c, rc);
     if (!llm_cost(c->prices, c->endpoint->name, c->answer.model ? c->answer.model : c->model,
                   &c->answer, &c->cost_usd, &c->price_as_of) &&
         !llm_cost(c->prices, c->endpoint->name, c->model, &c->answer, &c->cost_usd,
@@ -243,7 +252,20 @@ static size_t on_data(char *data, size_t one, size_t n, void *arg)
         loop_timer_set(&c->idle_timer, config_int("IDLE_TIMEOUT_SECONDS") * 1000);
     if (buf_add(&c->body, data, n))
         return n;
-    c->too_large = true;
+    c->too_large = "the answer is over 4 MiB";
+    return 0;
+}
+
+/* Every line, those of a 1xx, too: curl keeps them all. */
+static size_t on_header(char *line, size_t one, size_t n, void *arg)
+{
+    struct call *c = arg;
+
+    (void)line, (void)one;
+    c->header_bytes += n;
+    if (c->header_bytes <= CALL_HEADER_MAX)
+        return n;
+    c->too_large = "the answer's header is over 64 KiB";
     return 0;
 }
 
@@ -325,6 +347,8 @@ void call_start(struct call *c, int64_t timeout_ms, const struct llm_prices *pri
     curl_easy_setopt(c->easy, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
     curl_easy_setopt(c->easy, CURLOPT_WRITEFUNCTION, on_data);
     curl_easy_setopt(c->easy, CURLOPT_WRITEDATA, c);
+    curl_easy_setopt(c->easy, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(c->easy, CURLOPT_HEADERDATA, c);
     curl_easy_setopt(c->easy, CURLOPT_PREREQFUNCTION, on_request);
     curl_easy_setopt(c->easy, CURLOPT_PREREQDATA, c);
     loop_transfer_start(c->easy, &c->transfer);

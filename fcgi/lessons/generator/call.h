@@ -12,7 +12,7 @@
 #include "fcgi/lessons/generator/llm/llm.h"
 #include "fcgi/lessons/generator/loop.h"
 
-enum { CALL_ANSWER_MAX = 4 << 20 };
+enum { CALL_ANSWER_MAX = 4 << 20, CALL_HEADER_MAX = 64 << 10 };
 
 struct call_timing { /* milliseconds; LLM_UNKNOWN: did not come to that */
     int64_t queue, dns, connect, tls, ttfb;
@@ -39,7 +39,9 @@ struct call {
     /* Private. */
     char span_id[17], timestamp[32];
     int64_t created_at, started_at, last_byte_at;
-    bool too_large, idle, sent;
+    const char *too_large; /* what is */
+    bool idle, sent;
+    size_t header_bytes;
     struct buf body;
     const struct llm_prices *prices;
     CURL *easy;
