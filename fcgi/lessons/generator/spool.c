@@ -751,7 +751,7 @@ static int create_dead_letter(char name[FILE_NAME_SIZE])
  * fdatasync and an fsync. That is some milliseconds, and only when PostgreSQL refuses a write for
  * ever, which is a mistake of ours and no normal time.
  */
-void spool_bury(const struct db_call *call)
+bool spool_bury(const struct db_call *call)
 {
     char name[FILE_NAME_SIZE], mark[MARK_SIZE];
     int fd = create_dead_letter(name), error = fd < 0 ? errno : 0;
@@ -772,4 +772,5 @@ void spool_bury(const struct db_call *call)
     if (fd >= 0)
         close(fd);
     buf_finish(&b);
+    return error == 0;
 }

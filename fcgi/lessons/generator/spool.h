@@ -52,7 +52,10 @@ int spool_read(struct arena *a, const struct db_statement *(*find)(const char *n
 /* The first n of those last read are stored: forget them. */
 void spool_forget(int n);
 
-/* Keep a call that PostgreSQL refuses for ever. On disk when it returns: for rare use only. */
-void spool_bury(const struct db_call *call);
+/*
+ * Keep a call that PostgreSQL refuses for ever, in a file of its own, dead-<name>-<n>. On disk when
+ * it returns: for rare use only. False, and logged: it could not be kept.
+ */
+bool spool_bury(const struct db_call *call);
 
 #endif

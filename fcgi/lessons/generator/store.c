@@ -9,7 +9,7 @@ enum {
     PAUSE_FIRST_MS = 50,
     PAUSE_MAX_MS = 5000,
     SPOOL_RETRY_MS = 1000,
-    SPOOL_BATCH_BYTES = 16 << 20
+    SPOOL_BATCH_BYTES = 4 << 20, /* a few milliseconds of this thread */
 };
 
 static struct {
@@ -90,9 +90,27 @@ static void finish_first(bool held, const struct err *failed)
 
 /* ---- PostgreSQL refuses ---- */
 
+static void slow_down(void)
+{
+    store.pause = store.pause ? 2 * store.pause : PAUSE_FIRST_MS;
+    if (store.pause > PAUSE_MAX_MS)
+        store.pause = PAUSE_MAX_MS;
+    store.paused_until = loop_now() + store.pause;
+    loop_timer_set(&store.wake, store.pause);
+}
+
+/* There, but read-only, full or shutting down: again, and each time later. */
+static void pace(const struct db_segment *s)
+{
+    if (s->err.kind == ERR_UNAVAILABLE)
+        slow_down();
+    else
+        store.pause = 0;
+}
+
 /*
  * What a failed segment means for its writes: away, they stay first and go again; one of many is
- * bad, they go one by one; one alone is bad: true.
+ * bad, they go one by one; one alone is bad, and kept elsewhere: true.
  */
 static bool is_refused(const struct db_segment *s)
 {
@@ -104,27 +122,15 @@ static bool is_refused(const struct db_segment *s)
     }
     log_error("-", "write refused", LOG_TEXT("statement", s->calls[0].statement->name),
               LOG_TEXT("error", s->err.text));
-    spool_bury(&s->calls[0]);
-    return true;
+    if (spool_bury(&s->calls[0]))
+        return true;
+    slow_down(); /* it stays first */
+    return false;
 }
 
-/* There, but read-only, full or shutting down: again, and each time later. */
-static void pace(const struct db_segment *s)
+static void count_alone(const struct db_segment *s, bool refused)
 {
-    if (s->err.kind != ERR_UNAVAILABLE) {
-        store.pause = 0;
-        return;
-    }
-    store.pause = store.pause ? 2 * store.pause : PAUSE_FIRST_MS;
-    if (store.pause > PAUSE_MAX_MS)
-        store.pause = PAUSE_MAX_MS;
-    store.paused_until = loop_now() + store.pause;
-    loop_timer_set(&store.wake, store.pause);
-}
-
-static void count_alone(const struct db_segment *s)
-{
-    if (store.alone > 0 && s->count == 1 && s->err.kind != ERR_UNAVAILABLE)
+    if (store.alone > 0 && s->count == 1 && (refused || s->err.kind == ERR_NONE))
         store.alone--;
 }
 
@@ -154,10 +160,11 @@ static bool is_held(const struct db_rows *rows)
 static void batch_done(struct db_segment *s)
 {
     int count = s->err.kind == ERR_NONE ? s->count : 0;
-    bool refused = is_refused(s);
+    bool refused;
 
     pace(s);
-    count_alone(s);
+    refused = is_refused(s);
+    count_alone(s, refused);
     store.under_way = 0;
     if (refused)
         finish_first(false, &s->err);
@@ -184,10 +191,11 @@ static void send_batch(void)
 
 static void replay_done(struct db_segment *s)
 {
-    bool refused = is_refused(s);
+    bool refused;
 
     pace(s);
-    count_alone(s);
+    refused = is_refused(s);
+    count_alone(s, refused);
     store.replaying = 0;
     if (s->err.kind == ERR_NONE || refused)
         spool_forget(s->count);
@@ -221,29 +229,28 @@ static void spooled(bool stored)
         finish_first(true, NULL);
 }
 
-static size_t size_of(const struct db_call *call)
-{
-    size_t n = 0;
-
-    for (int i = 0; i < call->statement->args; i++)
-        n += call->args[i].len;
-    return n;
-}
-
+/* As many of the first as fit; at least one, however large. */
 static void spool_batch(void)
 {
-    size_t bytes = 0;
+    size_t room = spool_room(), bytes = 0;
 
-    if (spool_writing() || !spool_has_room())
+    if (spool_writing())
         return;
     if (store.spool_failed != 0 && loop_now() - store.spool_failed < SPOOL_RETRY_MS)
         return;
-    for (struct store_write *w = store.first; w != NULL && bytes < SPOOL_BATCH_BYTES; w = w->next) {
+    for (struct store_write *w = store.first; w != NULL; w = w->next) {
+        size_t size = spool_frame_size(&w->call);
+
+        if (bytes + size > room || (bytes > 0 && bytes + size > SPOOL_BATCH_BYTES))
+            break;
         spool_add(&w->call);
-        bytes += size_of(&w->call);
+        bytes += size;
         store.under_way++;
     }
-    spool_write(spooled);
+    if (bytes > 0)
+        spool_write(spooled);
+    else
+        store.spool_failed = loop_now();
 }
 
 /* ---- each round ---- */
