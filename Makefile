@@ -3,6 +3,7 @@
 # make test          scripts/test: everything that guards the product
 # make unit          unit tests only: no database, nothing installed
 # make unit-valgrind the same under valgrind
+# make chaos         scripts/chaos: faults under load; SEED=, TIME= in seconds, ONLY=, RESULTS=
 # make check         format, layers, unit tests under sanitizers and valgrind
 # make install       into $(DESTDIR)$(PREFIX)
 # make readme        write the settings table into README.md
@@ -80,6 +81,9 @@ run:
 test:
 	scripts/test
 
+chaos:
+	TEST_BUILD_DIR=$(B) scripts/chaos $(SEED:%=--seed %) $(TIME:%=--time %) $(ONLY:%=--only %) $(RESULTS:%=--results %)
+
 unit: $(B)/unit # sanitized: in one process, since looking for leaks in a thousand takes minutes
 	$(if $(SAN),CK_FORK=no) $(B)/unit
 
@@ -125,5 +129,5 @@ install: all
 clean:
 	rm -rf build build-*
 
-.PHONY: FORCE all run readme test unit unit-program unit-valgrind check layers format format-check install clean
+.PHONY: FORCE all run readme test chaos unit unit-program unit-valgrind check layers format format-check install clean
 -include $(shell find build* -name '*.d' 2>/dev/null)

@@ -57,6 +57,14 @@ export function freeze(stack) {
   return () => stopped.splice(0).reverse().forEach(proceed); // the first one last: it would reap the ended
 }
 
+// The same of the postmaster alone: who is connected notices nothing, and nobody else gets in.
+export function freezePostmaster(stack) {
+  const pid = postmaster(join(stack.runDir, 'postgres'));
+
+  process.kill(pid, 'SIGSTOP');
+  return () => proceed(pid);
+}
+
 function proceed(pid) {
   try {
     process.kill(pid, 'SIGCONT');

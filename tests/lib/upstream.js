@@ -1,9 +1,11 @@
 // A provider that thinks for a while: an nginx with Debian's echo module, which carries thousands at a time.
 //
-//   /v1/chat/completions   the same lesson for everybody, after a while
+//   /v1/chat/completions   a lesson, after a while, or after as long as the outline asks: "thinks 1.5 s"
 //   /stall/…               the beginning of an answer, and then nothing for a long time
 //   /silence/…             nothing for a long time
 //   /redirect/…            302 to the lesson
+//
+// Each answer has an id of its own, in its text, too: "answer 0123…", and the tag of its outline: "tag-a-1".
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -24,10 +26,10 @@ const configuration = (port, seconds) => String.raw`
 load_module /usr/lib/nginx/modules/ngx_http_echo_module.so;
 daemon off;
 master_process off;         # one process, that one signal stops
-worker_rlimit_nofile 8192;
+worker_rlimit_nofile 16384;
 pid nginx.pid;
 error_log error.log error;
-events { worker_connections 4096; }
+events { worker_connections 8192; }
 http {
     client_body_temp_path body;
     proxy_temp_path proxy;
@@ -37,7 +39,9 @@ http {
     client_body_buffer_size 128k;
     keepalive_timeout 60s;
     keepalive_requests 100000;
-    log_format calls '$msec $request_time $status $uri';
+    map $request_body $tag { default -; "~(?<t>tag-[0-9a-z-]+)" $t; }
+    map $request_body $think { default ${seconds}; "~thinks (?<s>[0-9.]+) s" $s; }
+    log_format calls '$msec $request_time $status $uri $tag $request_id';
     access_log calls.log calls;
     server {
         listen 127.0.0.1:${port} backlog=4096;
@@ -45,9 +49,9 @@ http {
         location = /v1/chat/completions {
             default_type application/json;
             echo_read_request_body;
-            echo_sleep ${seconds};
-            echo -n '{"id":"chatcmpl-slow","object":"chat.completion","model":"slow","choices":[{"index":0,';
-            echo -n '"message":{"role":"assistant","content":"# Slow thoughts\\n\\n## One\\n\\n';
+            echo_sleep $think;
+            echo -n '{"id":"$request_id","object":"chat.completion","model":"slow","choices":[{"index":0,';
+            echo -n '"message":{"role":"assistant","content":"# Slow thoughts\\n\\n## $tag\\n\\nanswer $request_id\\n\\n';
             echo_duplicate ${WORDS} 'word ';
             echo -n '"},"finish_reason":"stop"}],"usage":{"prompt_tokens":${USAGE.prompt_tokens},';
             echo '"completion_tokens":${USAGE.completion_tokens},"total_tokens":${USAGE.total_tokens}}}';
@@ -104,16 +108,23 @@ function startNginx(dir) {
   };
 }
 
-// The lines of calls.log, as {began_ms, ended_ms, status, path}.
+// The lines of calls.log, as {began_ms, ended_ms, status, path, tag, id}; tag is '-' for an outline without one.
 function readCalls(log) {
   return log
     .split('\n')
     .slice(0, -1)
     .map((line) => {
-      const [ended_s, took_s, status, path] = line.split(' ');
+      const [ended_s, took_s, status, path, tag, id] = line.split(' ');
       const ended_ms = 1000 * ended_s;
 
-      return { began_ms: ended_ms - 1000 * took_s, ended_ms, status: Number(status), path };
+      return {
+        began_ms: ended_ms - 1000 * took_s,
+        ended_ms,
+        status: Number(status),
+        path,
+        tag,
+        id,
+      };
     });
 }
 

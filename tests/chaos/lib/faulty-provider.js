@@ -12,7 +12,11 @@ const HEAD_END = '\r\n\r\n';
 const DEAF_QUEUE = 8; // connections that fill the queue of somebody who does not accept
 
 // An answer as bytes. `headers` are whole lines; with a `length` of null there is no Content-Length.
-export function answer(status, body = '', { headers = [], type = 'application/json', length } = {}) {
+export function answer(
+  status,
+  body = '',
+  { headers = [], type = 'application/json', length } = {},
+) {
   const bytes = Buffer.from(body);
   const size = length === undefined ? bytes.length : length;
   const lines = [

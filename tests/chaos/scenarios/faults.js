@@ -66,29 +66,39 @@ const refuses = (status, code = null, ...headers) =>
   replies(status, JSON.stringify({ error: { message: 'no', type: 'x', code } }), { headers });
 
 // Some bytes, and then the end of our half; or nothing; or a reset; or small pieces; or big ones.
-const thenEnd = (bytes) => async ({ socket }) => {
-  await send(socket, bytes);
-  socket.end();
-  await gone(socket);
-};
-const thenNothing = (bytes) => async ({ socket }) => {
-  await send(socket, bytes);
-  await gone(socket);
-};
-const thenReset = (bytes) => async ({ socket }) => {
-  await send(socket, bytes);
-  await sleep(20); // so that the bytes are seen first
-  socket.resetAndDestroy();
-};
-const thenDrip = (bytes, piece) => async ({ socket }) => {
-  await send(socket, bytes);
-  await drip(socket, piece, DRIP_MS);
-};
-const thenPour = (bytes, piece) => async ({ socket, taken }) => {
-  await send(socket, bytes);
-  taken.push(await pour(socket, Buffer.from(piece), HUGE));
-  socket.destroy();
-};
+const thenEnd =
+  (bytes) =>
+  async ({ socket }) => {
+    await send(socket, bytes);
+    socket.end();
+    await gone(socket);
+  };
+const thenNothing =
+  (bytes) =>
+  async ({ socket }) => {
+    await send(socket, bytes);
+    await gone(socket);
+  };
+const thenReset =
+  (bytes) =>
+  async ({ socket }) => {
+    await send(socket, bytes);
+    await sleep(20); // so that the bytes are seen first
+    socket.resetAndDestroy();
+  };
+const thenDrip =
+  (bytes, piece) =>
+  async ({ socket }) => {
+    await send(socket, bytes);
+    await drip(socket, piece, DRIP_MS);
+  };
+const thenPour =
+  (bytes, piece) =>
+  async ({ socket, taken }) => {
+    await send(socket, bytes);
+    taken.push(await pour(socket, Buffer.from(piece), HUGE));
+    socket.destroy();
+  };
 const redirects = ({ socket, trap }) =>
   send(socket, answer(302, '', { headers: [`Location: ${trap.url}/v1/chat/completions`] }));
 
@@ -168,7 +178,12 @@ const KINDS = [
 
   // Refusals.
   ...kinds('rate_limited', 2, { 429: refuses(429) }),
-  ...kinds('rate_limited', 2, { '429-1-s': refuses(429, null, 'Retry-After: 1') }, { waits: ASKED }),
+  ...kinds(
+    'rate_limited',
+    2,
+    { '429-1-s': refuses(429, null, 'Retry-After: 1') },
+    { waits: ASKED },
+  ),
   ...kinds('rate_limited', 0, { '429-60-s': refuses(429, null, 'Retry-After: 60') }),
   ...kinds('server_error', 2, statuses(408, 409, 500, 502, 503, 504, 520, 529)),
   ...kinds('quota', 0, { 402: refuses(402), '429-money': refuses(429, 'insufficient_quota') }),

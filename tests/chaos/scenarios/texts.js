@@ -94,7 +94,11 @@ const KINDS = {
   'NUL in a key': harmless({ more: ',"a\\u0000b":[{}],"\\u0000":1' }),
   'half in a key': harmless({ more: ',"\\ud83d":1' }),
   'bad id': harmless({ id: raw('"', bytes('ff'), '\\ud83d\\u0000"') }),
-  'bad error': fails(raw('{"error":{"message":"', bytes('ff'), '\\ud83d"}}'), 'invalid_request', 400),
+  'bad error': fails(
+    raw('{"error":{"message":"', bytes('ff'), '\\ud83d"}}'),
+    'invalid_request',
+    400,
+  ),
   '4 MiB': reads('x'.repeat(ROOM), 'x'.repeat(ROOM)),
   '4 MiB of FF': reads(Buffer.alloc(ROOM, 0xff), '\ufffd'.repeat(ROOM), ROOM),
   '4 MiB of controls': reads(Buffer.alloc(ROOM, 1), '\u0001'.repeat(ROOM)),
@@ -283,7 +287,8 @@ async function run({ count, random, note }) {
 
 export default {
   name: 'texts',
-  fault: 'one bad text among 100 answers: NUL, ill-formed UTF-8, half surrogates, huge numbers, depth, 4 MiB',
+  fault:
+    'one bad text among 100 answers: NUL, ill-formed UTF-8, half surrogates, huge numbers, depth, 4 MiB',
   full: { count: NAMES.length, seconds: SECONDS },
   run,
 };

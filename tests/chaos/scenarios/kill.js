@@ -1,0 +1,42 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { judge, summary } from '../lib/judge.js';
+import { between, pick } from '../lib/random.js';
+import { pidsOf, signal, withService } from '../lib/service.js';
+
+const IN_FLIGHT = 500;
+const THINK_S = [0.3, 4];
+const GAP_MS = [50, 2400]; // so that some calls end between two kills
+const RESPONDER_EVERY = 5;
+const NOTE_EVERY = 50;
+
+export default {
+  name: 'kill',
+  fault:
+    'SIGKILL of the generator (and, every fifth time, of a lessons.fcgi) at random moments, 500 in flight',
+  full: { count: 1000, seconds: 1500 },
+
+  run: ({ count, random, note }) =>
+    withService({}, async ({ stack, upstream, startClients }) => {
+      const options = { name: 'kill', random, inFlight: IN_FLIGHT, think: THINK_S };
+      const clients = startClients(options);
+
+      await sleep(2000);
+      for (let i = 1; i <= count; i++) {
+        await sleep(between(random, ...GAP_MS));
+        for (const pid of pidsOf(stack, 'lesson-generator')) signal(pid, 'SIGKILL');
+        if (i % RESPONDER_EVERY === 0) {
+          const responders = pidsOf(stack, 'lessons.fcgi');
+          if (responders.length > 0) signal(pick(random, responders), 'SIGKILL');
+        }
+        if (i % NOTE_EVERY === 0)
+          note(`${i} kills, ${clients.ledger.ids.size} lessons acknowledged`);
+      }
+      const seen = await judge(stack, upstream, await clients.stop());
+
+      return {
+        figures: `${count} kills: ${summary(seen)}; all ended ${Math.round(seen.drain_ms / 1000)} s after the last`,
+        violations: seen.violations,
+      };
+    }),
+};
