@@ -68,7 +68,7 @@ postgres_stop() {
 		"${AS_SERVICE[@]}" pg_ctl stop -D "$RUN_DIR/postgres" -m fast -t 30 >/dev/null 2>&1 ||
 			"${AS_SERVICE[@]}" pg_ctl stop -D "$RUN_DIR/postgres" -m immediate -t 10 >/dev/null 2>&1 || :
 	fi
-	service_stop postgresql QUIT 5
+	services_stop QUIT 5 postgresql
 }
 
 # database_url ROLE PASSWORD

@@ -43,13 +43,23 @@ service_log() {
 	tail -n 15 "$LOG_DIR/$1.log" >&2 || :
 }
 
-# service_stop NAME SIGNAL SECONDS: ask, wait so long, then kill; and whatever is left of its group.
-service_stop() {
-	local name=$1 pid=${PIDS[$1]:-} deadline=$((SECONDS + $3))
+# services_stop SIGNAL SECONDS NAME...: ask all of them at once, wait so long, then kill.
+services_stop() {
+	local signal=$1 deadline=$((SECONDS + $2)) name
+
+	shift 2
+	for name; do kill -s "$signal" "${PIDS[$name]:-x}" 2>/dev/null || :; done
+	for name; do
+		while service_is_up "$name" && [ "$SECONDS" -lt "$deadline" ] && [ -z "$HURRY" ]; do sleep 0.05; done
+		service_end "$name"
+	done
+}
+
+# Whatever is left of it, and of its group.
+service_end() {
+	local name=$1 pid=${PIDS[$1]:-}
 
 	[ -n "$pid" ] || return 0
-	kill -s "$2" "$pid" 2>/dev/null || :
-	while kill -0 "$pid" 2>/dev/null && [ "$SECONDS" -lt "$deadline" ] && [ -z "$HURRY" ]; do sleep 0.05; done
 	if kill -0 "$pid" 2>/dev/null; then
 		say "$name did not stop in time: killed"
 		kill -s KILL "$pid" 2>/dev/null || :
