@@ -43,7 +43,8 @@ static struct {
     size_t endpoint_count;
     size_t *chain;
     size_t chain_length;
-    int watched; /* PostgreSQL's socket */
+    int watched;   /* PostgreSQL's socket */
+    int slot_file; /* locked; names the process once it is registered */
     bool was_ready, claiming, claim_again, registering, registered, draining, leaving;
     bool reconcile; /* due: what we hold is to be told from what we know */
     bool isolating; /* a suspect runs, or will when nothing else does */
@@ -52,7 +53,7 @@ static struct {
     int64_t ready_at; /* since when PostgreSQL is there */
     int64_t connect_delay;
     struct loop_timer connect, connect_limit, beat, recover, poll, health, drain;
-} gen = {.watched = -1};
+} gen = {.watched = -1, .slot_file = -1};
 
 /* ---- segments of our own: they are no generation's ---- */
 
@@ -324,12 +325,21 @@ static void greeting_done(struct db_segment *s)
     claim();
 }
 
+/* For who waits for this process to be past its start, as scripts/restart. */
+static void show_registered(void)
+{
+    if (dprintf(gen.slot_file, "%d\n", getpid()) < 0)
+        log_warn("-", "slot file not written", LOG_TEXT("error", strerror(errno)));
+}
+
 /* What every new connection begins with; who this process is, is known by now. */
 static void greet(bool first)
 {
     struct control *c = control_create(greeting_done);
     struct arena *a = c->segment.arena;
 
+    if (first)
+        show_registered();
     for (size_t i = 0; first && i < gen.endpoint_count; i++)
         health_publish(control_add(c), a, gen.endpoints[i].name, position_of(i),
                        gen.endpoints[i].model, gen.endpoints[i].configured,
@@ -524,6 +534,10 @@ static void drain_over(void *arg)
     loop_timer_set(&gen.drain, FLUSH_MS);
 }
 
+/*
+ * A supervisor may tell a whole group to stop, and multiwatch, told so, tells us again: one word
+ * said twice. Who says it later again cannot wait.
+ */
 static void on_signal(void *arg)
 {
     (void)arg;
@@ -565,6 +579,9 @@ static bool lock_slot(struct err *e)
         return err_set(e, ERR_INPUT, "STATE_DIR: %.150s: %s", path, strerror(errno));
     if (flock(fd, LOCK_EX | LOCK_NB) < 0)
         return err_set(e, ERR_INPUT, "GENERATOR_SLOT: another process has slot %s", slot);
+    gen.slot_file = fd;
+    if (ftruncate(fd, 0) < 0)
+        return err_set(e, ERR_INPUT, "STATE_DIR: %.150s: %s", path, strerror(errno));
     if (gethostname(host, sizeof host) < 0)
         return err_set(e, ERR_INPUT, "gethostname: %s", strerror(errno));
     host[sizeof host - 1] = '\0';
