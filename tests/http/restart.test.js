@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
 import { after, before, describe, test } from 'node:test';
 
-import { api, until, whenDone } from '../lib/api.js';
+import { api, sleep, until, whenDone } from '../lib/api.js';
 import { assertTruthful, post, story, traceOf, underWay } from '../lib/generator.js';
 import { ROOT, processesOf, startStack } from '../lib/stack.js';
 
@@ -124,6 +124,25 @@ describe('while it runs', () => {
       (await epochs()).every(([, epoch], i) => epoch > before[i][1]),
     );
     assert.equal(pids(/^\S*multiwatch .*lesson-generator/).length, 2);
+  });
+
+  // As a supervisor does that tells a whole group, and multiwatch, which passes it on.
+  test('a_generator_that_is_told_twice_to_stop_drains', async () => {
+    const lesson = await post(call, { outline: 'Told twice', provider: 'sample', model: 'slow-700' });
+    const { slot } = await until('a claim', async () => {
+      const slot = await stack.psql(`SELECT slot FROM generation_jobs WHERE lesson_id = '${lesson.id}'`);
+      return slot !== '' && { slot: slot.replace(/.*:/, '') };
+    });
+    const pid = pids(GENERATORS).find((one) => slotOf(one) === slot);
+
+    await underWay(call, lesson);
+    process.kill(pid, 'SIGTERM');
+    await sleep(50);
+    process.kill(pid, 'SIGUSR1');
+    assert.equal((await whenDone(call, lesson.id)).status, 'generated');
+    const { llm_calls } = await traceOf(call, lesson.trace_ids[0]);
+    assert.deepEqual(llm_calls.map(({ error_class }) => error_class), [null]);
+    await until('another process', () => ![0, pid].includes(pids(GENERATORS).find((one) => slotOf(one) === slot) ?? 0));
   });
 
   test('a_rolling_restart_replaces_all_and_refuses_nobody', async () => {

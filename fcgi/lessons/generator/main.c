@@ -32,6 +32,7 @@ enum {
     CONNECT_FIRST_MS = 50,
     CONNECT_MAX_MS = 1000, /* serving again soon after it is back */
     FLUSH_MS = 5000,       /* after draining: for PostgreSQL to take the rest */
+    SAME_WORD_MS = 1000,   /* signals so close together are one */
     SILENCE_MS = 15000,    /* over the role's statement_timeout: nobody is there any more */
 };
 
@@ -51,6 +52,7 @@ static struct {
     const char
         *died_in;     /* the lesson whose code the former process ran when it died; "" for none */
     int64_t ready_at; /* since when PostgreSQL is there */
+    int64_t told_at;  /* to stop */
     int64_t connect_delay;
     struct loop_timer connect, connect_limit, beat, recover, poll, health, drain;
 } gen = {.watched = -1, .slot_file = -1};
@@ -542,10 +544,12 @@ static void on_signal(void *arg)
 {
     (void)arg;
     if (gen.draining) {
-        loop_stop();
+        if (loop_now() - gen.told_at >= SAME_WORD_MS)
+            loop_stop();
         return;
     }
     gen.draining = true;
+    gen.told_at = loop_now();
     log_info("-", "stopping", LOG_INT("in_flight", generate_in_flight()));
     loop_timer_set(&gen.drain, config_int("DRAIN_SECONDS") * 1000);
 }
