@@ -1,10 +1,12 @@
 // scripts/restart, several generators, and what a stop leaves for the next start.
 
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
+import { execFile, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
 import { api, sleep, until, whenDone } from '../lib/api.js';
@@ -197,6 +199,71 @@ describe('while it runs', () => {
     });
 });
 
+// A program of ours as far as scripts/restart can tell: it says its version, and takes SIGTERM.
+const program = (version, runs) => `#!/bin/bash
+[ "$1" != --version ] || exit ${version}
+trap 'exit 0' TERM
+${runs ? 'while :; do sleep 0.05; done' : 'exit 3'}
+`;
+
+describe('a new program', () => {
+  let dir, watcher;
+
+  const install = (version, runs) => {
+    writeFileSync(join(dir, 'new'), program(version, runs), { mode: 0o755 });
+    renameSync(join(dir, 'new'), join(dir, 'traces.fcgi'));
+  };
+  const children = () =>
+    execFileSync('pgrep', ['-P', String(watcher.pid)], { encoding: 'utf8' }).trim().split('\n').sort();
+
+  before(async () => {
+    dir = mkdtempSync(join(tmpdir(), 'lesson-tracer-test.'));
+    install(0, true);
+    const args = ['--pdeathsig', 'TERM', 'multiwatch', '-f', '2', '-r', '5', '-t', '100', '-s', 'TERM', '--'];
+    watcher = spawn('setpriv', [...args, join(dir, 'traces.fcgi')], { stdio: 'ignore' });
+    await sleep(300);
+  });
+
+  after(async () => {
+    const exit = once(watcher, 'exit');
+    const left = children();
+    watcher.kill('SIGKILL'); // having given up on a child, multiwatch waits for it for ever
+    await exit;
+    for (const pid of left) process.kill(Number(pid), 'SIGKILL');
+    rmSync(dir, { recursive: true });
+  });
+
+  test('that_works_takes_each_place', async () => {
+    const old = children();
+    const { code, stderr } = await restart([String(watcher.pid)]);
+
+    assert.equal(code, 0, stderr);
+    assert.equal(children().length, 2);
+    assert.deepEqual(children().filter((pid) => old.includes(pid)), []);
+  });
+
+  test('that_does_not_run_ends_nothing', async () => {
+    const old = children();
+
+    install(1, true);
+    const { code, stderr } = await restart([String(watcher.pid)]);
+    assert.equal(code, 1);
+    assert.match(stderr, /traces\.fcgi does not run, so all stay as they are/);
+    assert.deepEqual(children(), old);
+  });
+
+  test('that_ends_at_its_start_takes_one_place_at_most', async () => {
+    const old = children();
+
+    install(0, false);
+    const { code, stderr } = await restart([String(watcher.pid)]);
+    assert.equal(code, 1);
+    assert.match(stderr, /gave up starting another/);
+    assert.equal(children().length, 1);
+    assert.ok(old.includes(children()[0]));
+  });
+});
+
 test('what_a_stop_cuts_off_the_next_start_finishes', async () => {
   const env = { GENERATOR_PROCESSES: '2', DRAIN_SECONDS: '1' };
   const request = { provider: 'sample', model: 'slow-5000' };
@@ -214,8 +281,13 @@ test('what_a_stop_cuts_off_the_next_start_finishes', async () => {
     assert.ok(ms < 6000, `the generators drain at the same time: ${ms} ms`);
     assert.deepEqual(processesOf(first.runDir), []);
 
+    // As if the second still had something to tell: it is started to tell it.
+    const spool = join(first.runDir, 'state', 'spool-1.2-1');
+    writeFileSync(spool, 'no frame, but something');
     stack = await startStack({ env: { ...env, GENERATOR_PROCESSES: '1' }, runDir: first.runDir });
     call = api(stack);
+    assert.match(stack.output(), /spool-1\.2-1 has results that PostgreSQL has not: starting generators up to number 2/);
+    await until('nothing spooled', async () => !existsSync(spool) || statSync(spool).size === 0);
     await Promise.all(lessons.map((lesson) => underWay(call, lesson)));
     assert.equal(
       await stack.psql('SELECT count(*), sum(deaths), sum(interruptions) FROM generation_jobs'),

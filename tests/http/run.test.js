@@ -174,6 +174,7 @@ describe('while it starts', () => {
 
   const REFUSED = [
     ['PORT', { PORT: 'http' }, /PORT: whole number expected, not "http"/],
+    ['GENERATOR_PROCESSES', { GENERATOR_PROCESSES: '0' }, /GENERATOR_PROCESSES: 1 to 99 expected, not 0/],
     ['BUILD_DIR', { BUILD_DIR: 'elsewhere' }, /BUILD_DIR: .*"elsewhere"/],
     ['a program’s setting', { LOG_LEVEL: 'loud' }, /LOG_LEVEL: .*"loud"/],
   ];
