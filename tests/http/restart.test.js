@@ -11,6 +11,7 @@ import { after, before, describe, test } from 'node:test';
 
 import { api, sleep, until, whenDone } from '../lib/api.js';
 import { assertTruthful, post, story, traceOf, underWay } from '../lib/generator.js';
+import { openSession } from '../lib/session.js';
 import { ROOT, processesOf, startStack } from '../lib/stack.js';
 
 const WAITING = 8; // clients at a time: more than there are responders
@@ -145,6 +146,23 @@ describe('while it runs', () => {
     const { llm_calls } = await traceOf(call, lesson.trace_ids[0]);
     assert.deepEqual(llm_calls.map(({ error_class }) => error_class), [null]);
     await until('another process', () => ![0, pid].includes(pids(GENERATORS).find((one) => slotOf(one) === slot) ?? 0));
+  });
+
+  test('a_claim_that_is_answered_after_the_drain_is_given_back', async () => {
+    const session = openSession(stack.databaseUrl);
+    const old = pids(GENERATORS);
+
+    await session.run('BEGIN; LOCK TABLE generation_workers IN ACCESS EXCLUSIVE MODE');
+    const lesson = await post(call, { outline: 'Claimed late', provider: 'sample', model: 'slow-7000' });
+    await sleep(100);
+    for (const pid of old) process.kill(pid, 'SIGTERM');
+    await sleep(1500); // DRAIN_SECONDS, and more
+    await session.run('COMMIT');
+    await session.end();
+    await until('others', async () => pids(GENERATORS).length === 2 && !pids(GENERATORS).some((pid) => old.includes(pid)));
+    assert.equal((await whenDone(call, lesson.id)).status, 'generated');
+    const { llm_calls } = await traceOf(call, lesson.trace_ids[0]);
+    assert.deepEqual(llm_calls.map(({ error_class }) => error_class).filter((why) => why !== 'cancelled'), [null]);
   });
 
   test('a_rolling_restart_replaces_all_and_refuses_nobody', async () => {

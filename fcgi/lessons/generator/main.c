@@ -46,7 +46,7 @@ static struct {
     size_t chain_length;
     int watched;   /* PostgreSQL's socket */
     int slot_file; /* locked; names the process once it is registered */
-    bool was_ready, claiming, claim_again, registering, registered, draining, leaving;
+    bool was_ready, claiming, claim_again, registering, registered, draining, drained, leaving;
     bool reconcile; /* due: what we hold is to be told from what we know */
     bool isolating; /* a suspect runs, or will when nothing else does */
     const char
@@ -111,6 +111,8 @@ static void claim_done(struct db_segment *s)
         job_claimed(s->rows[0], i, &job);
         generate_start(&job);
     }
+    if (gen.drained)
+        generate_release_all(); /* claimed before the end, told after it */
     arena_destroy(s->arena);
     if (n == 0 && gen.isolating)
         gen.isolating = false; /* there is no suspect left */
@@ -531,6 +533,7 @@ static void drain_over(void *arg)
 {
     (void)arg;
     log_warn("-", "drained", LOG_INT("requeued", generate_in_flight()));
+    gen.drained = true;
     generate_release_all();
     gen.drain.fire = stop_now;
     loop_timer_set(&gen.drain, FLUSH_MS);
