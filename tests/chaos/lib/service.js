@@ -4,42 +4,44 @@ import { startStack } from '../../lib/stack.js';
 import { startUpstream } from '../../lib/upstream.js';
 import { startClients } from './clients.js';
 import { watchEnds } from './judge.js';
+import { withAll } from './running.js';
 
 // Runs `use({stack, upstream, startClients})`, and stops all of it, whatever happens.
-export async function withService(env, use) {
-  const upstream = await startUpstream({ seconds: 0.2 });
-
-  try {
-    const stack = await startStack({
-      env: {
-        LLM_PROVIDERS: 'openai',
-        OPENAI_BASE_URL: `${upstream.url}/v1`,
-        OPENAI_API_KEY: 'sk-test-chaos',
-        OPENAI_MODEL: 'slow',
-        USER_QUEUED_MAX: '5000',
-        LOG_LEVEL: 'warn',
-        ...env,
-      },
-    });
-    const started = [];
-    try {
+export const withService = (env, use) =>
+  withAll(
+    {
+      upstream: () => startUpstream({ seconds: 0.2 }),
+      stack: ({ upstream }) =>
+        startStack({
+          env: {
+            LLM_PROVIDERS: 'openai',
+            OPENAI_BASE_URL: `${upstream.url}/v1`,
+            OPENAI_API_KEY: 'sk-test-chaos',
+            OPENAI_MODEL: 'slow',
+            USER_QUEUED_MAX: '5000',
+            LOG_LEVEL: 'warn',
+            ...env,
+          },
+        }),
+      clients: ({ stack }) => clientsOf(stack),
+    },
+    async ({ stack, upstream, clients }) => {
       await watchEnds(stack);
-      return await use({
-        stack,
-        upstream,
-        startClients(options) {
-          const clients = startClients(stack, options);
-          started.push(clients);
-          return clients;
-        },
-      });
-    } finally {
-      await Promise.all(started.map((clients) => clients.stop()));
-      await stack.stop();
-    }
-  } finally {
-    await upstream.stop();
-  }
+      return use({ stack, upstream, startClients: clients.start });
+    },
+  );
+
+// So that no client goes on when a scenario breaks off.
+function clientsOf(stack) {
+  const started = [];
+
+  return {
+    start(options) {
+      started.push(startClients(stack, options));
+      return started.at(-1);
+    },
+    stop: () => Promise.all(started.map((one) => one.stop())),
+  };
 }
 
 // The process ids of a program of the stack: those that do its work, and no multiwatch in front of them.

@@ -5,8 +5,10 @@ import { between, pick } from '../lib/random.js';
 import { pidsOf, signal, withService } from '../lib/service.js';
 
 const IN_FLIGHT = 500;
-const THINK_S = [0.3, 4];
-const GAP_MS = [50, 2400]; // so that some calls end between two kills
+const THINK_S = [0.2, 2.5];
+const GAP_MS = [30, 1500];
+const LONG_GAP_MS = [2500, 4500]; // now and then, so that also the slowest call ends
+const LONG = 0.12;
 const RESPONDER_EVERY = 5;
 const NOTE_EVERY = 50;
 
@@ -23,7 +25,7 @@ export default {
 
       await sleep(2000);
       for (let i = 1; i <= count; i++) {
-        await sleep(between(random, ...GAP_MS));
+        await sleep(between(random, ...(random() < LONG ? LONG_GAP_MS : GAP_MS)));
         for (const pid of pidsOf(stack, 'lesson-generator')) signal(pid, 'SIGKILL');
         if (i % RESPONDER_EVERY === 0) {
           const responders = pidsOf(stack, 'lessons.fcgi');

@@ -8,6 +8,7 @@ import { Agent, request } from 'node:http';
 import { sleep, until } from '../../lib/api.js';
 import { ROOT, startStack } from '../../lib/stack.js';
 import { startUpstream } from '../../lib/upstream.js';
+import { withAll } from '../lib/running.js';
 
 const DRAIN_SECONDS = 1;
 const QUICK_SECONDS = 0.3;
@@ -24,9 +25,6 @@ const ENV = {
   LLM_PROVIDERS: 'openai,groq,sample',
   OPENAI_API_KEY: 'sk-test-quick',
   GROQ_API_KEY: 'sk-test-slow',
-  // What limits a single user or address is not what is asked here.
-  USER_POSTS_PER_MINUTE: '100000',
-  ADDRESS_REQUESTS_PER_SECOND: '100000',
 };
 const REQUESTS = [
   { provider: 'openai' },
@@ -85,14 +83,22 @@ function startLoad(stack, random) {
         seen.requests++;
         seen.slowest_ms = Math.max(seen.slowest_ms, ms);
         if (typeof status !== 'number' || status < 200 || status > 299)
-          seen.failed.push(`${method} ${path}: ${status} after ${Math.round(ms)} ms ${text.slice(0, 200)}`);
+          seen.failed.push(
+            `${method} ${path}: ${status} after ${Math.round(ms)} ms ${text.slice(0, 200)}`,
+          );
         resolve({ status, text });
       };
-      const asked = request(stack.baseUrl + path, { method, headers, ...agents[client % 2], timeout: TIMEOUT_MS }, (answer) => {
-        let text = '';
-        answer.setEncoding('utf8').on('data', (part) => (text += part));
-        answer.on('end', () => done(answer.statusCode, text)).on('error', (error) => done(error.code, ''));
-      });
+      const asked = request(
+        stack.baseUrl + path,
+        { method, headers, ...agents[client % 2], timeout: TIMEOUT_MS },
+        (answer) => {
+          let text = '';
+          answer.setEncoding('utf8').on('data', (part) => (text += part));
+          answer
+            .on('end', () => done(answer.statusCode, text))
+            .on('error', (error) => done(error.code, ''));
+        },
+      );
 
       asked.on('timeout', () => asked.destroy(new Error('no answer')));
       asked.on('error', (error) => done(error.code ?? error.message, ''));
@@ -111,7 +117,12 @@ function startLoad(stack, random) {
     seen.ids.set(tag, id);
     last[client % 2] = id;
   }
-  const one = (client) => ask(client, 'GET', last[client % 2] ? `/api/lessons/${last[client % 2]}` : '/api/lessons?limit=1');
+  const one = (client) =>
+    ask(
+      client,
+      'GET',
+      last[client % 2] ? `/api/lessons/${last[client % 2]}` : '/api/lessons?limit=1',
+    );
   const WORK = [
     [2, 150, post],
     [2, 30, (client) => ask(client, 'GET', '/api/lessons?limit=20')],
@@ -154,8 +165,13 @@ function restartAll(stack) {
   return new Promise((resolve, reject) => {
     const env = { PATH: process.env.PATH, RUN_DIR: stack.runDir };
 
-    execFile('scripts/restart', { cwd: ROOT, env, timeout: ONE_RESTART_MS }, (error, stdout, stderr) =>
-      error ? reject(new Error(`scripts/restart: ${stderr || error.message}\n${stdout}`)) : resolve(),
+    execFile(
+      'scripts/restart',
+      { cwd: ROOT, env, timeout: ONE_RESTART_MS },
+      (error, stdout, stderr) =>
+        error
+          ? reject(new Error(`scripts/restart: ${stderr || error.message}\n${stdout}`))
+          : resolve(),
     );
   });
 }
@@ -175,7 +191,10 @@ async function stopOne(stack, program, random, isBack) {
 
 const FAULTS = [
   { name: 'rolling restarts', act: restartAll },
-  { name: 'responders', act: (stack, random) => stopOne(stack, RESPONDERS, random, async () => true) },
+  {
+    name: 'responders',
+    act: (stack, random) => stopOne(stack, RESPONDERS, random, async () => true),
+  },
   {
     name: 'generators',
     async act(stack, random) {
@@ -202,15 +221,20 @@ async function judge(stack, upstreams, seen) {
   const violations = seen.failed.map((text) => `not served: ${text}`);
   const left = () => stack.psql(LEFT).then(Number);
 
-  await until('all have ended', async () => (await left()) === 0, END_MS).catch((error) => violations.push(error.message));
+  await until('all have ended', async () => (await left()) === 0, END_MS).catch((error) =>
+    violations.push(error.message),
+  );
   const lessons = JSON.parse(await stack.psql(LESSONS));
   const there = new Map(lessons.map((lesson) => [lesson.id, lesson]));
   const calls = lessons.flatMap(({ traces }) => traces.flatMap((trace) => trace.calls));
   const cut = calls.filter((one) => one.class === 'cancelled');
 
-  for (const [tag, id] of seen.ids) if (there.get(id)?.outline !== tag) violations.push(`${tag}: acknowledged and lost`);
-  if (lessons.length !== seen.ids.size) violations.push(`${lessons.length} lessons, ${seen.ids.size} acknowledged`);
-  for (const lesson of lessons) judgeLesson(lesson, (what) => violations.push(`${lesson.outline} ${lesson.id}: ${what}`));
+  for (const [tag, id] of seen.ids)
+    if (there.get(id)?.outline !== tag) violations.push(`${tag}: acknowledged and lost`);
+  if (lessons.length !== seen.ids.size)
+    violations.push(`${lessons.length} lessons, ${seen.ids.size} acknowledged`);
+  for (const lesson of lessons)
+    judgeLesson(lesson, (what) => violations.push(`${lesson.outline} ${lesson.id}: ${what}`));
   const charged = Number(await stack.psql('SELECT count(*) FROM chaos_charged'));
   if (charged > 0) violations.push(`${charged} jobs charged or interrupted`);
 
@@ -220,7 +244,8 @@ async function judge(stack, upstreams, seen) {
     const came = upstream.calls().length;
     const gone = cut.filter((one) => one.provider === provider).length;
 
-    if (came > told || came < told - gone) violations.push(`${provider}: ${came} calls came, ${told} are told`);
+    if (came > told || came < told - gone)
+      violations.push(`${provider}: ${came} calls came, ${told} are told`);
   }
   return { violations, lessons: lessons.length, calls: calls.length, cut: cut.length };
 }
@@ -230,27 +255,22 @@ const crashes = (stack) =>
     .split('\n')
     .filter((line) => / ended \(status |killed$/.test(line));
 
-async function withAll(use) {
-  const started = [];
-  const start = async (promise) => {
-    const one = await promise;
-    started.unshift(one);
-    return one;
-  };
-
-  try {
-    const openai = await start(startUpstream({ seconds: QUICK_SECONDS }));
-    const groq = await start(startUpstream({ seconds: SLOW_SECONDS }));
-    const env = { ...ENV, OPENAI_BASE_URL: `${openai.url}/v1`, GROQ_BASE_URL: `${groq.url}/v1` };
-    return await use(await start(startStack({ env })), { openai, groq });
-  } finally {
-    for (const one of started) await one.stop();
-  }
-}
+// What is called openai is quick, and what is called groq is slow.
+const STARTS = {
+  openai: () => startUpstream({ seconds: QUICK_SECONDS }),
+  groq: () => startUpstream({ seconds: SLOW_SECONDS }),
+  stack: ({ openai, groq }) =>
+    startStack({
+      env: { ...ENV, OPENAI_BASE_URL: `${openai.url}/v1`, GROQ_BASE_URL: `${groq.url}/v1` },
+    }),
+};
 
 async function run({ count, random, note }) {
-  return withAll(async (stack, upstreams) => {
-    await until('two generators', async () => (await stack.psql('SELECT count(*) FROM generation_workers')) === '2');
+  return withAll(STARTS, async ({ stack, ...upstreams }) => {
+    await until(
+      'two generators',
+      async () => (await stack.psql('SELECT count(*) FROM generation_workers')) === '2',
+    );
     await stack.psql(WATCH);
     const load = startLoad(stack, random);
     const done = new Map(FAULTS.map(({ name }) => [name, 0]));
@@ -258,11 +278,14 @@ async function run({ count, random, note }) {
     try {
       await sleep(1000);
       for (let i = 0; i < count; i++) {
-        const { name, act } = FAULTS[Math.floor(random() * FAULTS.length)];
+        const { name, act } = FAULTS[i % FAULTS.length];
 
         await act(stack, random);
         done.set(name, done.get(name) + 1);
-        if (i % 10 === 9) note(`${i + 1} of ${count}: ${load.seen.requests} requests, ${load.seen.failed.length} failed`);
+        if (i % 10 === 9)
+          note(
+            `${i + 1} of ${count}: ${load.seen.requests} requests, ${load.seen.failed.length} failed`,
+          );
         await sleep(PAUSE_MS * random());
       }
     } finally {
@@ -277,7 +300,10 @@ async function run({ count, random, note }) {
       figures:
         `${kinds}; ${seen.requests} requests, ${seen.failed.length} failed, the slowest ${Math.round(seen.slowest_ms)} ms; ` +
         `${found.lessons} lessons, ${found.calls} calls, ${found.cut} of them cut off and told as cancelled`,
-      violations: violations.length > SHOWN ? [...violations.slice(0, SHOWN), `and ${violations.length - SHOWN} more`] : violations,
+      violations:
+        violations.length > SHOWN
+          ? [...violations.slice(0, SHOWN), `and ${violations.length - SHOWN} more`]
+          : violations,
     };
   });
 }
