@@ -102,26 +102,39 @@ function verdict({ violations, skipped = false }) {
   return violations.length === 0 ? 'yes' : `**no**: ${violations.length}`;
 }
 
-function table(outcomes, { seed, time }) {
+// The command that plays all of it again.
+function commandFor({ seed, time, only }) {
   const build = process.env.TEST_BUILD_DIR ?? 'build';
-  const version = (command, ...args) => execFileSync(command, args, { encoding: 'utf8' }).trim();
-  const command = [
+
+  return [
     'make chaos',
+    ...(only === '' ? [] : [`ONLY=${only}`]),
     `SEED=${seed}`,
     ...(time === undefined ? [] : [`TIME=${time}`]),
     ...(build === 'build' ? [] : [`SAN=${build.replace('build-', '')}`]),
   ].join(' ');
+}
+
+function table(outcomes, options) {
+  const version = (command, ...args) => execFileSync(command, args, { encoding: 'utf8' }).trim();
+  const where = [
+    `\`${commandFor(options)}\``,
+    new Date().toISOString().slice(0, 10),
+    `${cpus().length} cores`,
+    version('/usr/lib/postgresql/15/bin/postgres', '--version'),
+    `commit ${version('git', 'rev-parse', '--short', 'HEAD')}`,
+  ];
 
   return [
     '# What was broken, and what was lost',
     '',
-    `\`${command}\`, ${new Date().toISOString().slice(0, 10)}, ${cpus().length} cores, ` +
-      `${version('/usr/lib/postgresql/15/bin/postgres', '--version')}, commit ${version('git', 'rev-parse', '--short', 'HEAD')}`,
+    where.join(', '),
     '',
-    '| fault | seen | seconds | holds |',
-    '|---|---|---|---|',
+    '| fault | `ONLY=` | seen | seconds | holds |',
+    '|---|---|---|---|---|',
     ...outcomes.map(
-      (one) => `| ${one.scenario.fault} | ${one.figures} | ${one.seconds} | ${verdict(one)} |`,
+      (one) =>
+        `| ${one.scenario.fault} | ${one.scenario.name} | ${one.figures} | ${one.seconds} | ${verdict(one)} |`,
     ),
     '',
   ].join('\n');
