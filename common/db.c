@@ -29,6 +29,7 @@ struct db {
     struct db_segment *first, *last; /* sent, not done */
     void (*notify)(void *arg, const char *channel, const char *payload);
     void *notify_arg;
+    long heard_at; /* when the last result came */
 };
 
 static const struct db_statement set_identity = {
@@ -131,6 +132,7 @@ static void segment_fail(struct db_segment *s, const PGresult *r)
     err_set(&s->err, kind_of(sqlstate), "postgresql: %s: %s", sqlstate,
             text ? text : PQresultErrorMessage(r));
     /* 25006: a standby by now; a new connection finds the primary. */
+    s->timed_out = strcmp(sqlstate, "57014") == 0;
     s->lost =
         is_stale(sqlstate) || strncmp(sqlstate, "57P", 3) == 0 || strcmp(sqlstate, "25006") == 0;
 }
@@ -214,9 +216,11 @@ int db_socket(const struct db *db)
     return db->state == DOWN ? -1 : PQsocket(db->conn);
 }
 
-long db_waiting_ms(const struct db *db)
+long db_silent_ms(const struct db *db)
 {
-    return db->first ? now_ms() - db->first->sent_at : 0;
+    if (db->first == NULL)
+        return 0;
+    return now_ms() - (db->heard_at > db->first->sent_at ? db->heard_at : db->first->sent_at);
 }
 
 bool db_wants_write(const struct db *db)
@@ -322,7 +326,7 @@ bool db_send(struct db *db, struct db_segment *s)
     s->next = NULL;
     s->sent_at = now_ms();
     s->expected = s->received = 0;
-    s->lost = false;
+    s->lost = s->timed_out = false;
     s->err = (struct err){.kind = ERR_NONE};
     sent = send_identity(db, s);
     for (int i = 0; sent && i < s->count; i++)
@@ -353,6 +357,7 @@ static void take_result(struct db *db, struct db_segment *s, PGresult *r)
     int what = s->received < s->expected ? s->results[s->received] : RESULT_PREPARE;
     ExecStatusType status = PQresultStatus(r);
 
+    db->heard_at = now_ms();
     arena_defer(s->arena, clear, r);
     if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) {
         if (what == RESULT_PREPARE && s->received < s->expected)

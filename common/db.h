@@ -82,6 +82,7 @@ struct db_segment {
     /* Filled before done(): */
     struct db_rows *rows[DB_CALLS_MAX];
     struct err err; /* kind ERR_NONE: committed */
+    bool timed_out; /* a statement took longer than the role's statement_timeout */
     /* Private: */
     struct db_segment *next;
     const struct db_statement *prepares[2 * DB_CALLS_MAX + 2];
@@ -97,8 +98,8 @@ bool db_ready(const struct db *db);
 /* The socket to wait for, -1 while there is none; it changes while connecting. */
 int db_socket(const struct db *db);
 bool db_wants_write(const struct db *db);
-/* For how long the oldest segment under way has not been answered; 0: none is. */
-long db_waiting_ms(const struct db *db);
+/* For how long nothing has come, though a segment is under way; 0: none is. */
+long db_silent_ms(const struct db *db);
 /* Do what can be done without waiting. */
 void db_advance(struct db *db);
 /* Close the connection: what was sent fails with ERR_UNAVAILABLE. */

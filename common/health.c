@@ -14,7 +14,8 @@ static const struct db_statement ready = {
     "health_ready",
     "SELECT (SELECT max(name) FROM schema_migrations),"
     "       EXISTS (SELECT FROM generation_workers"
-    "                WHERE beat > now() - make_interval(secs => $1::int) AND spool_ok),"
+    "                WHERE (beat > now() - make_interval(secs => $1::int)"
+    "                       OR left_at > now() - interval '5 seconds') AND spool_ok),"
     "       EXISTS (SELECT FROM provider_health WHERE configured AND position IS NOT NULL)",
     1,
 };

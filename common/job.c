@@ -3,13 +3,33 @@
 #include <math.h>
 #include <string.h>
 
+static const struct db_statement keep = {
+    "job_keep",
+    "UPDATE generation_workers SET beat = now() WHERE slot = $1 RETURNING 1",
+    1,
+};
+
 static const struct db_statement enlist = {
     "job_register",
     "INSERT INTO generation_workers AS w (slot) VALUES ($1)"
     "    ON CONFLICT (slot) DO UPDATE"
-    "       SET epoch = w.epoch + 1, beat = now(), started_at = now()"
+    "       SET epoch = w.epoch + 1, beat = now(), started_at = now(), left_at = NULL"
     " RETURNING epoch",
     1,
+};
+
+/* Of a former process of the slot, whoever has requeued the job since. Not twice for one death. */
+static const struct db_statement charge = {
+    "job_charge",
+    "UPDATE generation_jobs"
+    "   SET deaths = deaths + 1,"
+    "       charged = concat(coalesce(slot, lost_slot), ':', coalesce(epoch, lost_epoch))"
+    " WHERE lesson_id = $1::uuid"
+    "   AND coalesce(slot, lost_slot) = $2"
+    "   AND coalesce(epoch, lost_epoch) < (SELECT epoch FROM generation_workers WHERE slot = $2)"
+    "   AND charged IS DISTINCT FROM"
+    "       concat(coalesce(slot, lost_slot), ':', coalesce(epoch, lost_epoch)) RETURNING 1",
+    2,
 };
 
 static const struct db_statement beat = {
@@ -21,37 +41,28 @@ static const struct db_statement beat = {
 
 static const struct db_statement leave = {
     "job_leave",
-    "UPDATE generation_workers SET beat = '-infinity' WHERE slot = $1 AND epoch = $2::bigint"
-    " RETURNING 1",
+    "UPDATE generation_workers SET beat = '-infinity', left_at = now()"
+    " WHERE slot = $1 AND epoch = $2::bigint RETURNING 1",
     2,
 };
 
-/* Fenced by the holder's own epoch: its former processes' jobs, before they are requeued. */
-static const struct db_statement charge = {
-    "job_charge",
-    "UPDATE generation_jobs SET deaths = deaths + 1"
-    " WHERE lesson_id = $1::uuid AND slot = $2 AND epoch < $3::bigint RETURNING 1",
-    3,
-};
-
+/* The suspects run in the generator that has least to do: it must come to have nothing. */
 static const struct db_statement recover = {
     "job_recover",
     "WITH lost AS ("
     "  SELECT j.lesson_id, j.trace_id FROM generation_jobs j"
     "    LEFT JOIN generation_workers w ON w.slot = j.slot"
-    "   WHERE j.slot IS NOT NULL AND (j.slot, j.epoch) <> ($1, $2::bigint)"
+    "   WHERE j.slot IS NOT NULL AND NOT (j.slot = $1 AND j.epoch >= $2::bigint)"
     "     AND (j.slot = $1 OR ($4::bool AND (w.slot IS NULL OR j.epoch < w.epoch"
     "          OR w.beat < now() - make_interval(secs => $3::int))))"
-    "   LIMIT 500 FOR UPDATE OF j SKIP LOCKED),"
+    "   LIMIT $5::int FOR UPDATE OF j SKIP LOCKED),"
     " told AS ("
     "  UPDATE lesson_traces t"
-    "     SET llm_calls = (SELECT coalesce(jsonb_agg(trace_lose_call(c) ORDER BY n), '[]')"
-    "                        FROM jsonb_array_elements(t.llm_calls) WITH ORDINALITY AS x(c, n)),"
-    "         error_class = CASE WHEN t.llm_calls @? '$[*] ? (@.success == null)'"
-    "                            THEN 'worker_lost' ELSE t.error_class END,"
-    "         last_error = CASE WHEN t.llm_calls @? '$[*] ? (@.success == null)'"
-    "                           THEN 'the process that made this call ended before the call did'"
-    "                           ELSE t.last_error END,"
+    "     SET llm_calls = trace_end_calls(t.llm_calls),"
+    "         error_class = coalesce("
+    "           trace_last_failure(trace_end_calls(t.llm_calls), 'error_class'), t.error_class),"
+    "         last_error = coalesce("
+    "           trace_last_failure(trace_end_calls(t.llm_calls), 'error'), t.last_error),"
     "         decisions = t.decisions || jsonb_build_array(jsonb_build_object("
     "           'at', to_jsonb(clock_timestamp()), 'action', 'retry', 'provider', NULL,"
     "           'reason', 'worker_lost', 'wait_ms', NULL))"
@@ -61,9 +72,14 @@ static const struct db_statement recover = {
     "     SET slot = NULL, epoch = NULL, lost_slot = slot, lost_epoch = epoch,"
     "         interruptions = interruptions + 1"
     "    FROM lost WHERE j.lesson_id = lost.lesson_id RETURNING 1)"
-    "SELECT count(*), (SELECT count(*) FROM generation_jobs WHERE slot IS NULL AND deaths >= 2)"
-    "  FROM freed",
-    4,
+    "SELECT (SELECT count(*) FROM freed),"
+    "       EXISTS (SELECT FROM generation_jobs WHERE slot IS NULL AND deaths >= 2)"
+    "       AND $1 = (SELECT w.slot FROM generation_workers w"
+    "                  WHERE w.beat >= now() - make_interval(secs => $3::int) AND w.spool_ok"
+    "                  ORDER BY (SELECT count(*) FROM generation_jobs j WHERE j.slot = w.slot),"
+    "                           w.slot LIMIT 1),"
+    "       now()",
+    5,
 };
 
 /* Several claim at once: each takes what no other has locked. A process that lost its slot, none.
@@ -95,21 +111,32 @@ static const struct db_statement claim_suspect = {"job_claim_suspect", CLAIM("de
 /* $1 lesson, $2 slot, $3 epoch, $4 trace, $5 … the progress: the same numbers in all statements. */
 enum { PROGRESS_ARGS = 13 };
 
-/* The calls with this one, reckoned once (OFFSET 0 keeps it so). */
-#define CALLS_PUT                                                                                  \
-    "  FROM (SELECT CASE WHEN $5::jsonb IS NULL THEN t.llm_calls"                                  \
-    "               ELSE trace_put_call(t.llm_calls, $5::jsonb) END AS calls OFFSET 0) AS put)"
+#define CALLS                                                                                      \
+    "CASE WHEN $5::jsonb IS NULL THEN t.llm_calls"                                                 \
+    "     ELSE trace_put_call(t.llm_calls, $5::jsonb) END"
+
+/* A call that seemed lost may have ended well: then the last failure is another, or none. */
+#define FAILURE_KNOWN                                                                              \
+    "WHEN t.error_class IS DISTINCT FROM 'worker_lost' OR $8 IS NOT NULL OR $5::jsonb IS NULL "    \
+    "THEN "
 #define PROGRESS_SET                                                                               \
     " decisions = $6::jsonb, model = coalesce($7, t.model),"                                       \
-    " error_class = coalesce($8, t.error_class), last_error = coalesce($9, t.last_error),"         \
+    " error_class = CASE " FAILURE_KNOWN "coalesce($8, t.error_class)"                             \
+    "   ELSE trace_last_failure(" CALLS ", 'error_class') END,"                                    \
+    " last_error = CASE " FAILURE_KNOWN "coalesce($9, t.last_error)"                               \
+    "   ELSE trace_last_failure(" CALLS ", 'error') END,"                                          \
     " prompt_tokens = $10::bigint, completion_tokens = $11::bigint, total_tokens = $12::bigint,"   \
     " cost_usd = $13::numeric"                                                                     \
     "  FROM job WHERE t.id = job.trace_id"
 
-/* Held, or lost and not yet begun by another: a late word is as good. */
+/*
+ * This generation of the lesson, held, or lost and not yet begun by another: a late word is as
+ * good.
+ */
 #define FENCE                                                                                      \
-    "((slot = $2 AND epoch = $3::bigint)"                                                          \
-    " OR (slot IS NULL AND lost_slot = $2 AND lost_epoch = $3::bigint))"
+    "lesson_id = $1::uuid AND trace_id = $4::uuid"                                                 \
+    " AND ((slot = $2 AND epoch = $3::bigint)"                                                     \
+    "      OR (slot IS NULL AND lost_slot = $2 AND lost_epoch = $3::bigint))"
 
 /* Too late for the job, but the call was made, if this and what follows hold: the trace says so. */
 #define LATE_CALL                                                                                  \
@@ -120,13 +147,16 @@ enum { PROGRESS_ARGS = 13 };
     "   WHERE t.id = $4::uuid AND NOT EXISTS (SELECT FROM job) AND "
 #define CALL_ENDED "($5::jsonb ->> 'success' IS NOT NULL)"
 
+/* OFFSET 0: the calls are reckoned once. */
 #define RECORD                                                                                     \
     "WITH job AS ("                                                                                \
-    "  SELECT trace_id FROM generation_jobs WHERE lesson_id = $1::uuid AND " FENCE " FOR SHARE),"  \
+    "  SELECT trace_id FROM generation_jobs WHERE " FENCE " FOR SHARE),"                           \
     " traced AS ("                                                                                 \
     "  UPDATE lesson_traces t"                                                                     \
-    "     SET (llm_calls, llm_call_count) = (SELECT calls, jsonb_array_length(calls)" CALLS_PUT    \
-    "," PROGRESS_SET "), late AS (" LATE_CALL
+    "     SET (llm_calls, llm_call_count) ="                                                       \
+    "           (SELECT calls, jsonb_array_length(calls)"                                          \
+    "              FROM (SELECT " CALLS " AS calls OFFSET 0) AS put)," PROGRESS_SET                \
+    " ), late AS (" LATE_CALL
 
 /* An intent that comes too late is none: the call will not be made. */
 static const struct db_statement record = {
@@ -148,14 +178,17 @@ static const struct db_statement record_spooled = {
     PROGRESS_ARGS,
 };
 
-/* Locks lesson, job, trace, in this order: the order of a DELETE of the lesson. */
+/*
+ * Locks lesson, job, trace, in this order: the order of a DELETE of the lesson. No trace ends with
+ * a call that has not.
+ */
 static const struct db_statement finish = {
     "job_finish",
     "WITH lesson AS ("
     "  SELECT id FROM lessons WHERE id = $1::uuid FOR NO KEY UPDATE),"
     " job AS ("
-    "  DELETE FROM generation_jobs j USING lesson"
-    "   WHERE j.lesson_id = lesson.id AND " FENCE "  RETURNING j.lesson_id, j.trace_id),"
+    "  DELETE FROM generation_jobs USING lesson"
+    "   WHERE lesson_id = lesson.id AND " FENCE " RETURNING lesson_id, trace_id),"
     " learned AS ("
     "  UPDATE lessons l"
     "     SET status = CASE WHEN $14::bool THEN 'generated' ELSE 'error' END,"
@@ -169,34 +202,42 @@ static const struct db_statement finish = {
     "         error_message = $18, provider_used = $19,"
     "         total_duration_ms = least($20::bigint, 2147483647), completed_at = now(),"
     "         (llm_calls, llm_call_count, fallback_providers) ="
-    "           (SELECT calls, jsonb_array_length(calls), trace_fallbacks(calls)" CALLS_PUT
-    "," PROGRESS_SET "), late AS (" LATE_CALL CALL_ENDED ")"
+    "           (SELECT calls, jsonb_array_length(calls), trace_fallbacks(calls)"
+    "              FROM (SELECT trace_end_calls(" CALLS ") AS calls OFFSET 0) AS put)," PROGRESS_SET
+    " ), late AS (" LATE_CALL CALL_ENDED ")"
     "SELECT count(*) FROM job",
     20,
 };
 
 static const struct db_statement release = {
     "job_release",
-    "UPDATE generation_jobs SET slot = NULL, epoch = NULL"
-    " WHERE lesson_id = $1::uuid AND slot = $2 AND epoch = $3::bigint RETURNING 1",
-    3,
+    "UPDATE generation_jobs SET slot = NULL, epoch = NULL, lost_slot = slot, lost_epoch = epoch"
+    " WHERE lesson_id = $1::uuid AND slot = $2 AND epoch = $3::bigint AND trace_id = $4::uuid"
+    " RETURNING 1",
+    4,
 };
 
+/* As of a time: what was claimed later may be known by now, however late this is run. */
 static const struct db_statement reconcile = {
     "job_reconcile",
     "WITH freed AS ("
-    "  UPDATE generation_jobs SET slot = NULL, epoch = NULL"
-    "   WHERE slot = $1 AND epoch = $2::bigint"
+    "  UPDATE generation_jobs SET slot = NULL, epoch = NULL, lost_slot = slot, lost_epoch = epoch"
+    "   WHERE slot = $1 AND epoch = $2::bigint AND claimed_at < $4::timestamptz"
     "     AND NOT EXISTS (SELECT FROM unnest($3::uuid[]) AS known WHERE known = lesson_id)"
     "  RETURNING 1)"
     "SELECT count(*) FROM freed",
-    3,
+    4,
 };
 
 static const struct db_statement listen_queued = {"job_listen_queued", "LISTEN generation_queued",
                                                   0};
 static const struct db_statement listen_cancelled = {"job_listen_cancelled",
                                                      "LISTEN generation_cancelled", 0};
+
+void job_keep(struct db_call *call, const char *slot)
+{
+    *call = (struct db_call){&keep, {db_arg(slot)}};
+}
 
 void job_register(struct db_call *call, const char *slot)
 {
@@ -209,11 +250,9 @@ void job_beat(struct db_call *call, struct arena *a, const struct job_holder *me
         &beat, {db_arg(me->slot), db_arg_int(a, me->epoch), db_arg(spool_ok ? "true" : "false")}};
 }
 
-void job_charge(struct db_call *call, struct arena *a, const struct job_holder *me,
-                const char *lesson_id)
+void job_charge(struct db_call *call, const char *slot, const char *lesson_id)
 {
-    *call =
-        (struct db_call){&charge, {db_arg(lesson_id), db_arg(me->slot), db_arg_int(a, me->epoch)}};
+    *call = (struct db_call){&charge, {db_arg(lesson_id), db_arg(slot)}};
 }
 
 void job_leave(struct db_call *call, struct arena *a, const struct job_holder *me)
@@ -222,11 +261,12 @@ void job_leave(struct db_call *call, struct arena *a, const struct job_holder *m
 }
 
 void job_recover(struct db_call *call, struct arena *a, const struct job_holder *me,
-                 long lease_seconds, bool others)
+                 long lease_seconds, bool others, int limit)
 {
-    *call = (struct db_call){&recover,
-                             {db_arg(me->slot), db_arg_int(a, me->epoch),
-                              db_arg_int(a, lease_seconds), db_arg(others ? "true" : "false")}};
+    *call =
+        (struct db_call){&recover,
+                         {db_arg(me->slot), db_arg_int(a, me->epoch), db_arg_int(a, lease_seconds),
+                          db_arg(others ? "true" : "false"), db_arg_int(a, limit)}};
 }
 
 void job_claim(struct db_call *call, struct arena *a, const struct job_holder *me, int limit)
@@ -264,7 +304,7 @@ void job_claimed(const struct db_rows *rows, int row, struct job_claimed *job)
 }
 
 /* The write may outlive the generation that it tells of. */
-static struct db_arg keep(struct arena *a, const char *s)
+static struct db_arg copy(struct arena *a, const char *s)
 {
     return db_arg(s ? arena_strdup(a, s) : NULL);
 }
@@ -278,15 +318,15 @@ static void put_progress(struct db_call *call, struct arena *a, const struct job
                          const struct job_name *job, const struct job_progress *p)
 {
     const struct db_arg args[PROGRESS_ARGS] = {
-        keep(a, job->lesson_id),
+        copy(a, job->lesson_id),
         db_arg(me->slot),
         db_arg_int(a, me->epoch),
-        keep(a, job->trace_id),
+        copy(a, job->trace_id),
         db_arg(p->call),
         db_arg(p->decisions),
-        keep(a, p->model),
+        copy(a, p->model),
         db_arg(p->error_class),
-        keep(a, p->last_error),
+        copy(a, p->last_error),
         known(a, p->prompt_tokens),
         known(a, p->completion_tokens),
         known(a, p->total_tokens),
@@ -322,17 +362,18 @@ void job_finish(struct db_call *call, struct arena *a, const struct job_holder *
 }
 
 void job_release(struct db_call *call, struct arena *a, const struct job_holder *me,
-                 const char *lesson_id)
+                 const struct job_name *job)
 {
     *call = (struct db_call){&release,
-                             {keep(a, lesson_id), db_arg(me->slot), db_arg_int(a, me->epoch)}};
+                             {copy(a, job->lesson_id), db_arg(me->slot), db_arg_int(a, me->epoch),
+                              copy(a, job->trace_id)}};
 }
 
 void job_reconcile(struct db_call *call, struct arena *a, const struct job_holder *me,
-                   const char *held)
+                   const char *held, const char *as_of)
 {
-    *call =
-        (struct db_call){&reconcile, {db_arg(me->slot), db_arg_int(a, me->epoch), db_arg(held)}};
+    *call = (struct db_call){
+        &reconcile, {db_arg(me->slot), db_arg_int(a, me->epoch), db_arg(held), db_arg(as_of)}};
 }
 
 const struct db_statement *job_statement(const char *name)

@@ -4,8 +4,8 @@
  * A job is held by a (slot, epoch): one process. Each statement that writes is
  * fenced by it: it stores nothing and reports 0 when the job is another's by now,
  * or gone with its lesson. The statements are filled in here and sent by the
- * generator, so each function gives a call; each may be sent twice without harm.
- * Recording touches lesson, trace and job in one transaction.
+ * generator, so each function gives a call; each may be sent twice, and run late,
+ * without harm. Finishing touches lesson, trace and job in one transaction.
  */
 #ifndef COMMON_JOB_H
 #define COMMON_JOB_H
@@ -20,6 +20,8 @@ struct job_holder {
     long long epoch;
 };
 
+/* The slot is not given up: a process of it replays what a former one spooled. */
+void job_keep(struct db_call *call, const char *slot);
 /* Take the slot: one row, one column, the new epoch. */
 void job_register(struct db_call *call, const char *slot);
 /*
@@ -30,19 +32,22 @@ void job_beat(struct db_call *call, struct arena *a, const struct job_holder *me
 /* On a clean end: the slot is free, nobody needs to wait for its lease. */
 void job_leave(struct db_call *call, struct arena *a, const struct job_holder *me);
 
-/* A process of this slot died while it ran the job's own code: the job is charged with it. */
-void job_charge(struct db_call *call, struct arena *a, const struct job_holder *me,
-                const char *lesson_id);
+/*
+ * A former process of this slot died while it ran the job's own code: the job is charged with it,
+ * once. One row if it was. Together with job_register(), behind it, so that nobody takes the job in
+ * between.
+ */
+void job_charge(struct db_call *call, const char *slot, const char *lesson_id);
 
 /*
- * Requeue, at most 500 a call, what this slot's former processes held and what slots without a
- * heartbeat for lease_seconds hold; their calls under way are marked worker_lost. One row: how
- * many, and how many queued jobs are suspects. others: also those of other slots, which a process
- * leaves alone until it has been connected for a while: after an outage the living must be able to
- * beat first.
+ * Requeue, at most limit, what this slot's former processes held and what slots without a heartbeat
+ * for lease_seconds hold; their calls under way are marked worker_lost. One row: how many; whether
+ * there are suspects that this generator should run; PostgreSQL's time. others: also those of other
+ * slots, which a process leaves alone until it has been connected for a while: after an outage the
+ * living must be able to beat first.
  */
 void job_recover(struct db_call *call, struct arena *a, const struct job_holder *me,
-                 long lease_seconds, bool others);
+                 long lease_seconds, bool others, int limit);
 
 /* From so many deaths on a job is a suspect, and runs alone; from the latter on it is failed. */
 enum { JOB_DEATHS_SUSPECT = 2, JOB_DEATHS_MAX = 3 };
@@ -103,18 +108,18 @@ void job_finish(struct db_call *call, struct arena *a, const struct job_holder *
                 const struct job_name *job, const struct job_progress *p,
                 const struct job_result *r);
 
-/* Give the job back to the queue, uncharged. Count: 0 as above. */
+/* Give the job back to the queue, uncharged. A row if it was held. */
 void job_release(struct db_call *call, struct arena *a, const struct job_holder *me,
-                 const char *lesson_id);
+                 const struct job_name *job);
 
 /*
  * A claim may have been committed without us knowing: over a connection that was lost, or by a
  * backend that was frozen then and went on later. Requeue what this process holds but does not know
- * of. To be sent while no claim is under way. held: the lesson ids it knows, an array literal. The
- * count.
+ * of. To be sent while no claim is under way. held: the lesson ids it knows, an array literal.
+ * as_of: PostgreSQL's time, from before held was made. The count.
  */
 void job_reconcile(struct db_call *call, struct arena *a, const struct job_holder *me,
-                   const char *held);
+                   const char *held, const char *as_of);
 
 /* What replays a spooled write of that name; NULL if there is none. */
 const struct db_statement *job_statement(const char *name);

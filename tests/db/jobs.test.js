@@ -90,7 +90,22 @@ const register = async (session, slot) => Number((await session.job('job_registe
 const claim = async (session, slot, epoch, limit = 100) =>
   (await session.job('job_claim', slot, epoch, limit)).map(([id]) => id);
 const recover = async (session, slot, epoch, others = true) =>
-  Number((await session.job('job_recover', slot, epoch, LEASE_SECONDS, others))[0][0]);
+  Number((await session.job('job_recover', slot, epoch, LEASE_SECONDS, others, 500))[0][0]);
+const clock = () => operator.run('SELECT clock_timestamp()');
+const reconcile = async (session, slot, epoch, known, asOf) =>
+  session.job('job_reconcile', slot, epoch, `{${known.join(',')}}`, asOf ?? (await clock()));
+
+// Begins another generation of a lesson, as regenerating does; gives its trace.
+async function regenerate(id) {
+  return operator.run(
+    `WITH trace AS (
+       INSERT INTO lesson_traces (lesson_id, owner, request_data) VALUES ('${id}', 'ann', '{}') RETURNING id),
+     job AS (
+       INSERT INTO generation_jobs (lesson_id, trace_id, owner) SELECT '${id}', id, 'ann' FROM trace),
+     lesson AS (UPDATE lessons SET status = 'generating' WHERE id = '${id}')
+     SELECT id FROM trace`,
+  );
+}
 
 // The progress of a generation: one call, as far as it is known. A trace has the id of its lesson here.
 const progress = (id, call, more = {}) =>
@@ -317,7 +332,7 @@ describe('a job', () => {
 
     assert.equal(await record(first, id, 'a', old, TOLD), 0);
     assert.equal(await finish(first, id, 'a', old), 0);
-    assert.equal((await first.job('job_release', id, 'a', old)).length, 0);
+    assert.equal((await first.job('job_release', id, 'a', old, id)).length, 0);
     assert.deepEqual(await state(id), { ...before, llm_calls: [TOLD, SECOND] });
     assert.equal(await finish(second, id, 'a', epoch, SUCCESS, { ...SECOND, success: true }), 1);
     assert.equal((await state(id)).llm_call_count, 2);
@@ -340,11 +355,12 @@ describe('a job', () => {
     const old = await register(first, 'a');
     await claim(first, 'a', old);
     await register(second, 'b');
-    await operator.run(`UPDATE generation_workers SET beat = now() - interval '1 hour' WHERE slot = 'a'`);
+    await operator.run(
+      `UPDATE generation_workers SET beat = now() - interval '1 hour' WHERE slot = 'a'`,
+    );
     await recover(second, 'b', 1);
     await claim(second, 'b', 1);
-    const replay = (call) =>
-      first.job('job_record_spooled', id, 'a', old, ...progress(id, call));
+    const replay = (call) => first.job('job_record_spooled', id, 'a', old, ...progress(id, call));
 
     for (let i = 0; i < 2; i++) {
       await replay(UNDER_WAY);
@@ -360,6 +376,61 @@ describe('a job', () => {
       ],
     );
     assert.equal(llm_call_count, 2);
+  });
+
+  test('is not ended by a late word about an earlier generation of its lesson', async () => {
+    const [id] = await queue(1);
+    const epoch = await register(first, 'a');
+    await claim(first, 'a', epoch);
+    await record(first, id, 'a', epoch, UNDER_WAY);
+    await finish(first, id, 'a', epoch);
+    const trace = await regenerate(id);
+    await claim(first, 'a', epoch);
+
+    assert.equal(await record(first, id, 'a', epoch, SECOND), 0);
+    assert.equal(await finish(first, id, 'a', epoch), 0);
+    assert.equal((await first.job('job_release', id, 'a', epoch, id)).length, 0);
+    const [now] = await operator.rows(
+      `SELECT l.status, j.slot, t.status AS trace_status, t.llm_calls
+         FROM lessons l JOIN generation_jobs j ON j.lesson_id = l.id
+         JOIN lesson_traces t ON t.id = '${trace}'`,
+    );
+    assert.deepEqual(now, {
+      status: 'generating',
+      slot: 'a',
+      trace_status: 'started',
+      llm_calls: [],
+    });
+  });
+
+  test('that ended well after it seemed lost says no more that it was', async () => {
+    const [id] = await queue(1);
+    const old = await register(first, 'a');
+    await claim(first, 'a', old);
+    await record(first, id, 'a', old, UNDER_WAY);
+    await recover(second, 'a', await register(second, 'a'));
+    assert.equal((await state(id)).error_class, 'worker_lost');
+
+    assert.equal(await finish(first, id, 'a', old), 1);
+    const { error_class, last_error, llm_calls } = await state(id);
+    assert.deepEqual([error_class, last_error], [null, null]);
+    assert.deepEqual(llm_calls, [TOLD]);
+  });
+
+  test('ends with an end of every call', async () => {
+    const [id] = await queue(1);
+    const epoch = await register(first, 'a');
+    await claim(first, 'a', epoch);
+    await record(first, id, 'a', epoch, SECOND);
+
+    await finish(first, id, 'a', epoch);
+    assert.deepEqual(
+      (await state(id)).llm_calls.map(({ span_id, success }) => [span_id, success]),
+      [
+        ['s2', false],
+        ['s1', true],
+      ],
+    );
   });
 
   test('has calls that stay ended, whatever old write comes late', async () => {
@@ -402,7 +473,7 @@ describe('a job', () => {
     const epochs = [await register(first, 'a'), await register(second, 'b')];
     await claim(first, 'a', epochs[0]);
 
-    assert.equal((await first.job('job_release', id, 'a', epochs[0])).length, 1);
+    assert.equal((await first.job('job_release', id, 'a', epochs[0], id)).length, 1);
     assert.deepEqual(await claim(second, 'b', epochs[1]), [id]);
     assert.equal((await state(id)).interruptions, 0);
   });
@@ -413,11 +484,24 @@ describe('a job', () => {
     await claim(first, 'a', epochs[0], 2);
     await claim(second, 'b', epochs[1]);
 
-    assert.deepEqual(await first.job('job_reconcile', 'a', epochs[0], `{${ids[0]}}`), [['1']]);
+    assert.deepEqual(await reconcile(first, 'a', epochs[0], [ids[0]]), [['1']]);
     assert.equal((await state(ids[0])).slot, 'a');
     assert.equal((await state(ids[1])).slot, null);
     assert.equal((await state(ids[2])).slot, 'b');
   });
+});
+
+test('reconciling, however late, frees nothing that was claimed since', async () => {
+  const ids = await queue(2);
+  const epoch = await register(first, 'a');
+  await claim(first, 'a', epoch, 1);
+  const asOf = await clock();
+  await claim(first, 'a', epoch, 1);
+
+  assert.deepEqual(await reconcile(first, 'a', epoch, [], asOf), [['1']]);
+  assert.equal((await state(ids[0])).slot, null);
+  assert.equal((await state(ids[1])).slot, 'a');
+  assert.equal(await finish(first, ids[0], 'a', epoch), 1, 'a late word is as good');
 });
 
 describe('what a dead generator held', () => {
@@ -523,7 +607,7 @@ describe('what a dead generator held', () => {
 });
 
 describe('a job whose code kills its process', () => {
-  const charge = (session, id, slot, epoch) => session.job('job_charge', id, slot, epoch);
+  const charge = (session, id, slot) => session.job('job_charge', id, slot);
 
   test('is charged by the successor in its slot, and by nobody else', async () => {
     const [id] = await queue(1);
@@ -531,14 +615,41 @@ describe('a job whose code kills its process', () => {
     await claim(first, 'a', old);
     const other = await register(second, 'b');
 
-    assert.equal((await charge(second, id, 'b', other)).length, 0, 'another slot');
-    assert.equal((await charge(first, id, 'a', old)).length, 0, 'it lives');
+    assert.equal((await charge(second, id, 'b')).length, 0, 'another slot');
+    assert.equal((await charge(first, id, 'a')).length, 0, 'it lives');
     const epoch = await register(first, 'a');
-    assert.equal((await charge(first, id, 'a', epoch)).length, 1);
+    assert.equal((await charge(first, id, 'a')).length, 1);
     await recover(first, 'a', epoch);
-    assert.equal((await charge(first, id, 'a', epoch)).length, 0, "it is nobody's now");
+    assert.equal((await charge(first, id, 'a')).length, 0, "it is nobody's now");
     const [row] = await first.job('job_claim', 'a', epoch, 1);
     assert.equal(row[9], '1');
+  });
+
+  test('is charged once for one death, whoever has requeued it since', async () => {
+    const [id] = await queue(1);
+    await claim(first, 'a', await register(first, 'a'));
+    const other = await register(second, 'b');
+    await operator.run(`UPDATE generation_workers SET beat = '-infinity' WHERE slot = 'a'`);
+    assert.equal(await recover(second, 'b', other), 1);
+
+    await register(first, 'a');
+    assert.equal((await charge(first, id, 'a')).length, 1);
+    assert.equal((await charge(first, id, 'a')).length, 0, 'told again');
+    await register(first, 'a');
+    assert.equal((await charge(first, id, 'a')).length, 0, 'and again, by another process');
+    assert.equal(await operator.run('SELECT deaths FROM generation_jobs'), '1');
+  });
+
+  test('is run by the generator that has least to do', async () => {
+    await queue(3);
+    const epochs = [await register(first, 'a'), await register(second, 'b')];
+    await claim(first, 'a', epochs[0], 1);
+    await operator.run('UPDATE generation_jobs SET deaths = 2 WHERE slot IS NULL');
+    const isMine = async (session, slot, epoch) =>
+      (await session.job('job_recover', slot, epoch, LEASE_SECONDS, true, 500))[0][1] === 't';
+
+    assert.equal(await isMine(first, 'a', epochs[0]), false);
+    assert.equal(await isMine(second, 'b', epochs[1]), true);
   });
 
   test('is, from its second death on, claimed alone, and counted as suspect', async () => {
@@ -550,7 +661,8 @@ describe('a job whose code kills its process', () => {
 
     assert.deepEqual((await claim(first, 'a', old)).sort(), [ids[1], ids[3]].sort());
     const epoch = await register(first, 'a');
-    assert.deepEqual(await first.job('job_recover', 'a', epoch, LEASE_SECONDS, true), [['2', '2']]);
+    const [[requeued, mine]] = await first.job('job_recover', 'a', epoch, LEASE_SECONDS, true, 500);
+    assert.deepEqual([requeued, mine], ['2', 't']);
     const suspect = async () =>
       (await first.job('job_claim_suspect', 'a', epoch)).map(([id]) => id);
     assert.deepEqual(await suspect(), [ids[0]]);

@@ -29,18 +29,26 @@ test('says nothing of a lesson whose every request is told', () => {
   assert.equal(said(lesson([trace(GOOD)])), '');
 });
 
+test('takes a trace for each time a lesson was generated anew', () => {
+  const texts = [];
+  const twice = lesson([trace([answered('0', 'a')], { same: false }), trace([answered('2', 'b')])]);
+  const judgeAgain = (again) => judgeLesson(twice, ['a', 'b'], (text) => texts.push(text), again);
+
+  judgeAgain({ told: 1, unknown: 0 });
+  judgeAgain({ told: 0, unknown: 1 });
+  assert.deepEqual(texts, []);
+  judgeAgain({ told: 2, unknown: 0 });
+  assert.match(texts.join(), /2 traces, of 3 generations/);
+});
+
 test('takes a call that was cut off before its first byte', () => {
   assert.equal(said(lesson([trace(GOOD)]), ['b']), '');
 });
 
 const BAD = [
   ['no trace', lesson([]), /^no trace/],
-  ['two traces', lesson([trace(GOOD), trace([])]), /2 traces/],
-  [
-    'a trace left started',
-    lesson([trace(GOOD, { status: 'started' })]),
-    /left generated, trace started/,
-  ],
+  ['two traces', lesson([trace([]), trace(GOOD)]), /2 traces, of 1 generations/],
+  ['a trace left started', lesson([trace(GOOD, { status: 'started' })]), /a trace left started/],
   ['a lesson left generating', lesson([trace(GOOD)], { status: 'generating' }), /left generating/],
   [
     'a lesson and a trace that disagree',

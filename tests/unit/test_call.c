@@ -17,6 +17,7 @@
 #include "tests/unit/suites.h"
 
 /* Each is one that redact knows as configured; none has the shape of a key. */
+#define LESSON "3f0c9d5e-8a8e-4b53-9f5a-0c1f6f1f0a01"
 #define KEY "s3cret-key-of-the-call-suite"
 #define OTHER_SECRET "other-s3cret-of-the-call-suite"
 
@@ -142,7 +143,7 @@ static struct call *call_to(const struct llm_endpoint *endpoint, int64_t timeout
     struct call *c = call_create(endpoint, NULL, &prompt, 1);
 
     done_count = 0;
-    call_start(c, timeout_ms, load_prices(), on_done, NULL);
+    call_start(c, timeout_ms, load_prices(), LESSON, on_done, NULL);
     loop_run(nothing);
     ck_assert_int_eq(done_count, 1);
     ck_assert(c->ended);
@@ -950,7 +951,7 @@ static struct call *second;
 static void start_second(struct call *c)
 {
     (void)c;
-    call_start(second, 150, load_prices(), on_done, NULL);
+    call_start(second, 150, load_prices(), LESSON, on_done, NULL);
 }
 
 /* What comes over a connection that was there already. */
@@ -978,7 +979,7 @@ START_TEST(a_kept_connection_is_not_made_again)
     provider.first = first;
     second = call_create(endpoint, NULL, &prompt, 2);
     done_count = 0;
-    call_start(c, ATTEMPT_MS, load_prices(), start_second, NULL);
+    call_start(c, ATTEMPT_MS, load_prices(), LESSON, start_second, NULL);
     loop_run(nothing);
     ck_assert_int_eq(done_count, 1);
     loop_finish(); /* closes the connection */
@@ -1006,7 +1007,7 @@ START_TEST(a_request_is_not_sent_again_when_its_kept_connection_ends)
     provider.first = first;
     second = call_create(endpoint, NULL, &prompt, 2);
     done_count = 0;
-    call_start(c, ATTEMPT_MS, load_prices(), start_second, NULL);
+    call_start(c, ATTEMPT_MS, load_prices(), LESSON, start_second, NULL);
     loop_run(nothing);
     loop_finish();
     stop_provider();
@@ -1298,7 +1299,7 @@ START_TEST(a_stopped_call_tells_why_and_is_not_done)
 
     under_way = call_create(start_provider("", 0, HOLD), NULL, &prompt, 1);
     done_count = 0;
-    call_start(under_way, ATTEMPT_MS, load_prices(), on_done, NULL);
+    call_start(under_way, ATTEMPT_MS, load_prices(), LESSON, on_done, NULL);
     loop_timer_set(&soon, 100);
     loop_run(nothing);
     stop_provider();
@@ -1336,8 +1337,8 @@ START_TEST(destroying_a_call_stops_it)
     struct call *other = call_create(endpoint_at("http://127.0.0.1:9/v1"), NULL, &prompt, 1);
 
     done_count = 0;
-    call_start(c, ATTEMPT_MS, load_prices(), on_done, NULL);
-    call_start(other, ATTEMPT_MS, load_prices(), on_done, NULL);
+    call_start(c, ATTEMPT_MS, load_prices(), LESSON, on_done, NULL);
+    call_start(other, ATTEMPT_MS, load_prices(), LESSON, on_done, NULL);
     call_destroy(other); /* before its first byte */
     loop_timer_set(&soon, 100);
     loop_run(nothing);
@@ -1370,7 +1371,7 @@ START_TEST(a_call_may_be_destroyed_as_soon_as_it_is_done)
     done_count = 0;
     if (_i == 0)
         provider.end = CLOSE;
-    call_start(c, ATTEMPT_MS, load_prices(), destroy_when_done, NULL);
+    call_start(c, ATTEMPT_MS, load_prices(), LESSON, destroy_when_done, NULL);
     loop_run(nothing);
     ck_assert_int_eq(done_count, 1);
     stop_provider();

@@ -13,6 +13,7 @@
 #include "common/redact.h"
 #include "common/utf8.h"
 #include "fcgi/lessons/generator/llm/url.h"
+#include "fcgi/lessons/generator/word.h"
 
 #define USER_AGENT "lesson-tracer/0.1"
 
@@ -208,9 +209,8 @@ static bool is_refusal(const struct call *c, CURLcode rc)
     return c->status >= 400 && !c->idle && rc != CURLE_OPERATION_TIMEDOUT;
 }
 
-static void on_done(void *arg, CURLcode rc)
+static void take_answer(struct call *c, CURLcode rc)
 {
-    struct call *c = arg;
     const char *id = c->endpoint->provider->request_id_header;
 
     c->ended = true;
@@ -237,7 +237,16 @@ static void on_done(void *arg, CURLcode rc)
     if (c->answer.retry_after_ms > c->retry_after_ms)
         c->retry_after_ms = c->answer.retry_after_ms;
     release_transfer(c);
+}
+
+static void on_done(void *arg, CURLcode rc)
+{
+    struct call *c = arg;
+    const char *before = word_enter(c->lesson_id);
+
+    take_answer(c, rc);
     c->done(c);
+    word_leave(before);
 }
 
 /* ---- sending ---- */
@@ -326,9 +335,10 @@ static void set_safety(CURL *easy, bool tls)
 }
 
 void call_start(struct call *c, int64_t timeout_ms, const struct llm_prices *prices,
-                void (*done)(struct call *c), void *arg)
+                const char *lesson_id, void (*done)(struct call *c), void *arg)
 {
     c->prices = prices;
+    c->lesson_id = lesson_id;
     c->done = done;
     c->arg = arg;
     c->started_at = loop_now();

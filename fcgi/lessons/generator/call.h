@@ -44,6 +44,7 @@ struct call {
     size_t header_bytes;
     struct buf body;
     const struct llm_prices *prices;
+    const char *lesson_id;
     CURL *easy;
     struct curl_slist *headers;
     struct loop_transfer transfer;
@@ -57,9 +58,12 @@ struct call *call_create(const struct llm_endpoint *endpoint, const char *model,
                          const struct llm_prompt *prompt, int attempt);
 void call_destroy(struct call *c); /* stops it if need be; NULL is fine */
 
-/* Send it. done() runs once, with everything filled in, and may destroy the call. */
+/*
+ * Send it. done() runs once, with everything filled in, and may destroy the call. What runs for the
+ * call, here and in done(), runs in the name of the lesson (word.h), whose id outlives the call.
+ */
 void call_start(struct call *c, int64_t timeout_ms, const struct llm_prices *prices,
-                void (*done)(struct call *c), void *arg);
+                const char *lesson_id, void (*done)(struct call *c), void *arg);
 
 /* Stop a call under way, for the reason given; done() will not run. */
 void call_stop(struct call *c, enum llm_failure failure, const char *error);

@@ -23,6 +23,7 @@ enum {
     SUMMARY_MAX = 4000,
     RESPONSE_MAX = 16 << 20,
     BUCKETS = 4096, /* of the table by lesson; a power of two */
+    STUCK = 3,
 };
 
 struct generation {
@@ -44,7 +45,7 @@ struct generation {
     struct call *call;
     struct loop_timer timer; /* a wait before the next try */
     bool generated;          /* how it ended, once it has */
-    bool refused;            /* the result was not taken once */
+    int refusals;            /* so often the result was not taken; STUCK: never will be */
 
     struct decisions *decisions;
     struct buf *summary; /* of what failed */
@@ -58,7 +59,7 @@ static struct generate_context context;
 static struct breaker *breakers;
 static struct generation *first;
 static struct generation *buckets[BUCKETS];
-static int in_flight;
+static int in_flight, stuck;
 
 static void next_provider(struct generation *g, const char *reason);
 static void give_up(struct generation *g, const char *reason);
@@ -121,6 +122,7 @@ static void destroy(struct generation *g)
     store_forget(g);
     call_destroy(g->call);
     take_out(g);
+    stuck -= g->refusals == STUCK;
     arena_destroy(g->arena);
 }
 
@@ -133,7 +135,12 @@ void generate_finish(void)
 
 int generate_in_flight(void)
 {
-    return in_flight;
+    return in_flight - stuck;
+}
+
+int generate_stuck(void)
+{
+    return stuck;
 }
 
 const char *generate_held(struct arena *a)
@@ -207,37 +214,53 @@ static void record(struct generation *g, void (*done)(void *, bool, const struct
     store_add(w);
 }
 
+static void log_end(const struct generation *g, bool held)
+{
+    log_info(g->log_id, "generation ended", LOG_TEXT("lesson", g->lesson_id),
+             LOG_TEXT("status", !held          ? "dropped"
+                                : g->generated ? "generated"
+                                               : "error"),
+             LOG_TEXT("model", g->model ? g->model : "-"), LOG_INT("calls", g->calls),
+             LOG_INT("ms", total_ms(g)));
+}
+
 /*
- * How it ended is said when it is stored. What PostgreSQL refuses twice is a bug of ours: the job
- * is kept, so that nobody pays for it again before the process is restarted.
+ * PostgreSQL does not take the result: once more without the text of the answer, then without the
+ * call. What it refuses even so is a bug of ours: the job is kept, so that nobody pays for it again
+ * before a person has looked, and /readyz is red.
  */
-static void finish_stored(void *arg, bool held, const struct err *failed)
+static void finish_refused(struct generation *g, const struct err *why)
+{
+    const char *before = word_enter(g->lesson_id);
+
+    g->refusals++;
+    log_error(g->log_id, g->refusals == STUCK ? "generation stuck" : "result not stored",
+              LOG_TEXT("lesson", g->lesson_id), LOG_TEXT("error", why->text));
+    if (g->refusals == STUCK) {
+        stuck++;
+    } else {
+        if (g->call != NULL)
+            call_refuse(g->call);
+        give_up(g, "the result could not be stored");
+    }
+    word_leave(before);
+}
+
+static void finish_stored(void *arg, bool held, const struct err *refused)
 {
     struct generation *g = arg;
 
-    if (failed == NULL) {
-        log_info(g->log_id, "generation ended", LOG_TEXT("lesson", g->lesson_id),
-                 LOG_TEXT("status", !held          ? "dropped"
-                                    : g->generated ? "generated"
-                                                   : "error"),
-                 LOG_TEXT("model", g->model ? g->model : "-"), LOG_INT("calls", g->calls),
-                 LOG_INT("ms", total_ms(g)));
-        destroy(g);
+    if (refused != NULL) {
+        finish_refused(g, refused);
         return;
     }
-    log_error(g->log_id, g->refused ? "generation stuck" : "result not stored",
-              LOG_TEXT("lesson", g->lesson_id), LOG_TEXT("error", failed->text));
-    if (g->refused)
-        return;
-    g->refused = true; /* once more, without the text that PostgreSQL does not take */
-    if (g->call != NULL)
-        call_refuse(g->call);
-    give_up(g, "the result could not be stored");
+    log_end(g, held);
+    destroy(g);
 }
 
 static void finish(struct generation *g, struct store_write *w, const struct job_result *r)
 {
-    struct job_progress p = progress(g, w->arena, g->call != NULL);
+    struct job_progress p = progress(g, w->arena, g->call != NULL && g->refusals < STUCK - 1);
 
     job_finish(&w->call, w->arena, context.me, &(struct job_name){g->lesson_id, g->trace_id}, &p,
                r);
@@ -394,7 +417,6 @@ static void failed(struct generation *g)
 static void call_ended(struct call *c)
 {
     struct generation *g = c->arg;
-    const char *before = word_enter(g->lesson_id);
 
     add_totals(g);
     note_breaker(g);
@@ -402,10 +424,9 @@ static void call_ended(struct call *c)
         succeed(g);
     else
         failed(g);
-    word_leave(before);
 }
 
-/* The intent is stored: now the first byte may go. */
+/* The intent is stored: now the first byte may go. No call without its intent. */
 static void intent_stored(void *arg, bool held, const struct err *refused)
 {
     struct generation *g = arg;
@@ -418,13 +439,13 @@ static void intent_stored(void *arg, bool held, const struct err *refused)
     }
     if (timeout > left_ms(g))
         timeout = left_ms(g) > 1 ? left_ms(g) : 1;
-    if (refused != NULL) { /* no call without its intent */
+    before = word_enter(g->lesson_id);
+    if (refused != NULL) {
         call_refuse(g->call);
         give_up(g, "the call could not be recorded");
-        return;
+    } else {
+        call_start(g->call, timeout, context.prices, g->lesson_id, call_ended, g);
     }
-    before = word_enter(g->lesson_id);
-    call_start(g->call, timeout, context.prices, call_ended, g);
     word_leave(before);
 }
 
@@ -562,16 +583,19 @@ static void begin(const struct job_claimed *job)
 
 /*
  * After a stall beyond its lease, a process may be given back the job that it never ceased to work
- * on.
+ * on, or a later one of the same lesson.
  */
 void generate_start(const struct job_claimed *job)
 {
     struct generation *g = find(job->lesson_id);
 
-    if (g == NULL)
-        begin(job);
-    else
+    if (g != NULL && strcmp(g->trace_id, job->trace_id) == 0) {
         log_info(g->log_id, "held again", LOG_TEXT("lesson", g->lesson_id));
+        return;
+    }
+    if (g != NULL)
+        lost(g, "the lesson is generated anew");
+    begin(job);
 }
 
 /* ---- from outside ---- */
@@ -591,7 +615,9 @@ static void release(struct generation *g)
     loop_timer_stop(&g->timer);
     store_forget(g);
     if (g->call != NULL && !g->call->ended) {
-        call_stop(g->call, LLM_CANCELLED, "the service was stopped during this call");
+        call_stop(g->call, LLM_CANCELLED,
+                  g->call->easy != NULL ? "the service was stopped during this call"
+                                        : "the service was stopped before this call was sent");
         g->failure = LLM_CANCELLED;
         g->last_error = g->call->answer.error;
         decisions_add(g->decisions, "retry", g->call->endpoint->name, "the service was stopped",
@@ -599,15 +625,18 @@ static void release(struct generation *g)
         record(g, NULL);
     }
     w = store_write_create();
-    job_release(&w->call, w->arena, context.me, g->lesson_id);
+    job_release(&w->call, w->arena, context.me, &(struct job_name){g->lesson_id, g->trace_id});
     store_add(w);
     destroy(g);
 }
 
 void generate_release_all(void)
 {
-    while (first != NULL)
-        release(first);
+    for (struct generation *g = first, *next; g != NULL; g = next) {
+        next = g->next;
+        if (g->refusals < STUCK)
+            release(g);
+    }
 }
 
 static struct breaker *find_breaker(const char *provider)

@@ -31,6 +31,8 @@ void generate_finish(void);
 void generate_start(const struct job_claimed *job);
 
 int generate_in_flight(void);
+/* Those, besides, whose end PostgreSQL refuses for ever: kept until the process ends. */
+int generate_stuck(void);
 
 /* The lesson was deleted: stop, store nothing. */
 void generate_cancel(const char *lesson_id);

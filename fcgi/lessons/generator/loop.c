@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { EVENTS_MAX = 256, TIMERS_FIRST = 64, WAIT_MAX_MS = 60000 };
+enum { EVENTS_MAX = 256, ROUNDS_MAX = 64, TIMERS_FIRST = 64, WAIT_MAX_MS = 60000 };
 
 /* Who waits for a descriptor; indexed by it. */
 struct watch {
@@ -327,15 +327,28 @@ static void dispatch(const struct epoll_event *ev)
                              (e & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0));
 }
 
-void loop_run(void (*after)(void))
+/*
+ * What is there is read before any timer fires: after a stall, an answer that waits in its socket
+ * is no answer too late. But not for ever.
+ */
+static void dispatch_what_is_there(void)
 {
     struct epoll_event events[EVENTS_MAX];
+    int n, rounds = 0, wait = wait_ms();
 
-    while (!loop.stopping) {
-        int n = epoll_wait(loop.epoll, events, EVENTS_MAX, wait_ms());
-
+    do {
+        n = epoll_wait(loop.epoll, events, EVENTS_MAX, wait);
         for (int i = 0; i < n; i++)
             dispatch(&events[i]);
+        wait = 0;
+    } while (n == EVENTS_MAX && ++rounds < ROUNDS_MAX && !loop.stopping);
+}
+
+void loop_run(void (*after)(void))
+{
+    while (!loop.stopping) {
+        dispatch_what_is_there();
+        finish_transfers();
         fire_timers();
         finish_transfers();
         after();

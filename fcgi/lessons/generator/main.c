@@ -33,8 +33,12 @@ enum {
     CONNECT_MAX_MS = 1000, /* serving again soon after it is back */
     FLUSH_MS = 5000,       /* after draining: for PostgreSQL to take the rest */
     SAME_WORD_MS = 1000,   /* signals so close together are one */
-    SILENCE_MS = 15000,    /* over the role's statement_timeout: nobody is there any more */
+    REGISTER_MS = 500,     /* after it failed */
+    SILENCE_LEAST_MS = 3000,
+    RECOVER_BATCH = 500, /* halved while one locked row stops it */
 };
+
+enum { EXIT_OK = 0, EXIT_SETTINGS = 2, EXIT_TAKEN_OVER = 3, EXIT_LOST = 4 };
 
 static struct {
     struct db *db;
@@ -47,15 +51,20 @@ static struct {
     int watched;   /* PostgreSQL's socket */
     int slot_file; /* locked; names the process once it is registered */
     bool was_ready, claiming, claim_again, registering, registered, draining, drained, leaving;
-    bool reconcile; /* due: what we hold is to be told from what we know */
-    bool isolating; /* a suspect runs, or will when nothing else does */
+    bool published, listening; /* what a greeting does, once and for each connection */
+    bool reconcile;            /* due: what we hold is to be told from what we know */
+    bool isolating;            /* a suspect runs, or will when nothing else does */
     const char
         *died_in;     /* the lesson whose code the former process ran when it died; "" for none */
     int64_t ready_at; /* since when PostgreSQL is there */
-    int64_t told_at;  /* to stop */
+    int64_t register_at;
+    char as_of[64];    /* PostgreSQL's time at the last recovery */
+    int recover_limit; /* jobs at a time */
+    int status;        /* to end with */
+    int64_t told_at;   /* to stop */
     int64_t connect_delay;
     struct loop_timer connect, connect_limit, beat, recover, poll, health, drain;
-} gen = {.watched = -1, .slot_file = -1};
+} gen = {.watched = -1, .slot_file = -1, .recover_limit = RECOVER_BATCH};
 
 /* ---- segments of our own: they are no generation's ---- */
 
@@ -167,25 +176,33 @@ static void on_notify(void *arg, const char *channel, const char *payload)
 
 /* ---- the lease ---- */
 
+/* What writes, shows that PostgreSQL takes writes: a standby would not. */
 static void beat_done(struct db_segment *s)
 {
-    bool ours = !succeeded(s, "heartbeat") || db_count(s->rows[0]) > 0;
+    bool done = succeeded(s, "heartbeat"), ours = !done || db_count(s->rows[0]) > 0;
 
+    if (done)
+        gen.connect_delay = 0;
     arena_destroy(s->arena);
-    if (ours)
+    if (ours || !gen.registered)
         return;
     log_error("-", "slot taken over by another process", LOG_TEXT("slot", gen.me.slot));
+    gen.status = EXIT_TAKEN_OVER;
     loop_stop();
 }
 
+/* Also before this process has the slot: who replays what a former one spooled is alive. */
 static void send_beat(void)
 {
     struct control *c;
 
-    if (!gen.registered || !db_ready(gen.db))
+    if (!db_ready(gen.db))
         return;
     c = control_create(beat_done);
-    job_beat(control_add(c), c->segment.arena, &gen.me, store_safe());
+    if (gen.registered)
+        job_beat(control_add(c), c->segment.arena, &gen.me, store_safe() && generate_stuck() == 0);
+    else
+        job_keep(control_add(c), gen.me.slot);
     control_send(c);
 }
 
@@ -199,13 +216,21 @@ static void beat(void *arg)
     loop_timer_set(&gen.beat, config_int("LEASE_SECONDS") * 1000 / 6);
 }
 
+static void greet(void);
+
 static void recover_done(struct db_segment *s)
 {
+    bool done = succeeded(s, "recovery");
     long long n = 0;
 
-    if (succeeded(s, "recovery")) {
+    if (done) {
         n = db_int(s->rows[0], 0, 0);
-        gen.isolating = gen.isolating || db_int(s->rows[0], 0, 1) > 0;
+        gen.isolating = gen.isolating || strcmp(db_value(s->rows[0], 0, 1), "t") == 0;
+        snprintf(gen.as_of, sizeof gen.as_of, "%s", db_value(s->rows[0], 0, 2));
+        gen.reconcile = !gen.draining;
+        gen.recover_limit = RECOVER_BATCH;
+    } else if (gen.recover_limit > 1) {
+        gen.recover_limit /= 2;
     }
     arena_destroy(s->arena);
     if (n == 0)
@@ -221,12 +246,14 @@ static void recover(void *arg)
 
     (void)arg;
     loop_timer_set(&gen.recover, RECOVER_MS);
-    gen.reconcile = gen.registered && !gen.draining;
     if (!gen.registered || gen.draining || !db_ready(gen.db))
         return;
+    if (!gen.published || !gen.listening)
+        greet();
     c = control_create(recover_done);
     job_recover(control_add(c), c->segment.arena, &gen.me, config_int("LEASE_SECONDS"),
-                loop_now() - gen.ready_at >= config_int("LEASE_SECONDS") * 1000 / 6);
+                loop_now() - gen.ready_at >= config_int("LEASE_SECONDS") * 1000 / 6,
+                gen.recover_limit);
     control_send(c);
 }
 
@@ -250,13 +277,21 @@ static void health_done(struct db_segment *s)
     arena_destroy(s->arena);
 }
 
+/* Of PostgreSQL, with something asked of it: nobody is there any more. Well within the lease. */
+static int64_t silence_ms(void)
+{
+    int64_t half = config_int("LEASE_SECONDS") * 1000 / 2;
+
+    return half > SILENCE_LEAST_MS ? half : SILENCE_LEAST_MS;
+}
+
 static void read_health(void *arg)
 {
     struct control *c;
 
     (void)arg;
     loop_timer_set(&gen.health, HEALTH_MS);
-    if (db_waiting_ms(gen.db) > SILENCE_MS) {
+    if (db_silent_ms(gen.db) > silence_ms()) {
         log_warn("-", "PostgreSQL does not answer");
         db_disconnect(gen.db);
     }
@@ -323,28 +358,19 @@ static void greeting_done(struct db_segment *s)
 
     arena_destroy(s->arena);
     if (!done)
-        return;
-    recover(NULL);
+        return; /* again with the next recovery */
+    gen.published = gen.listening = true;
     read_health(NULL);
     claim();
 }
 
-/* For who waits for this process to be past its start, as scripts/restart. */
-static void show_registered(void)
-{
-    if (dprintf(gen.slot_file, "%d\n", getpid()) < 0)
-        log_warn("-", "slot file not written", LOG_TEXT("error", strerror(errno)));
-}
-
-/* What every new connection begins with; who this process is, is known by now. */
-static void greet(bool first)
+/* Who this process is, once; what it listens to, on each new connection. */
+static void greet(void)
 {
     struct control *c = control_create(greeting_done);
     struct arena *a = c->segment.arena;
 
-    if (first)
-        show_registered();
-    for (size_t i = 0; first && i < gen.endpoint_count; i++)
+    for (size_t i = 0; !gen.published && i < gen.endpoint_count; i++)
         health_publish(control_add(c), a, gen.endpoints[i].name, position_of(i),
                        gen.endpoints[i].model, gen.endpoints[i].configured,
                        fingerprint(a, &gen.endpoints[i]));
@@ -355,60 +381,45 @@ static void greet(bool first)
 
 /* ---- the connection ---- */
 
-static void charged(struct db_segment *s)
+/* For who waits for this process to be past its start, as scripts/restart. */
+static void show_registered(void)
 {
-    bool done = succeeded(s, "charge");
-
-    if (done && db_count(s->rows[0]) > 0)
-        log_warn(gen.died_in, "charged with the death of a process");
-    arena_destroy(s->arena);
-    if (!done)
-        return; /* a new connection begins here again */
-    word_clear();
-    gen.registered = true;
-    greet(true);
+    if (dprintf(gen.slot_file, "%d\n", getpid()) < 0)
+        log_warn("-", "slot file not written", LOG_TEXT("error", strerror(errno)));
 }
 
-/* If the former process died in a job's own code, the job is charged before it is requeued. */
-static void charge(void)
-{
-    struct control *c = control_create(charged);
-
-    if (*gen.died_in) {
-        job_charge(control_add(c), c->segment.arena, &gen.me, gen.died_in);
-        control_send(c);
-        return;
-    }
-    arena_destroy(c->segment.arena);
-    word_clear();
-    gen.registered = true;
-    greet(true);
-}
-
+/* If the former process died in a job's own code, the job is charged with it before all else. */
 static void register_done(struct db_segment *s)
 {
     bool done = succeeded(s, "register");
 
-    if (done)
+    gen.registering = false;
+    if (done) {
         gen.me.epoch = db_int(s->rows[0], 0, 0);
+        if (s->count > 1 && db_count(s->rows[1]) > 0)
+            log_warn(gen.died_in, "charged with the death of a process");
+    }
     arena_destroy(s->arena);
-    if (!done)
+    if (!done) {
+        gen.register_at = loop_now() + REGISTER_MS;
         return;
+    }
+    word_clear();
+    gen.registered = true;
+    gen.connect_delay = 0;
     log_info("-", "started", LOG_TEXT("slot", gen.me.slot), LOG_INT("epoch", gen.me.epoch));
-    charge();
+    show_registered();
+    recover(NULL);
 }
 
 static void connected(void)
 {
-    gen.connect_delay = 0;
     gen.ready_at = loop_now();
-    gen.registering = false;
+    gen.registering = gen.listening = false;
     loop_timer_stop(&gen.connect_limit);
-    if (gen.registered) {
-        gen.reconcile = !gen.draining;
-        send_beat();
-        greet(false);
-    }
+    send_beat();
+    if (gen.registered)
+        recover(NULL);
 }
 
 static void reconciled(struct db_segment *s)
@@ -432,7 +443,8 @@ static void reconcile(void)
     if (!gen.reconcile || gen.claiming || !db_ready(gen.db) || !store_replayed())
         return;
     c = control_create(reconciled);
-    job_reconcile(control_add(c), c->segment.arena, &gen.me, generate_held(c->segment.arena));
+    job_reconcile(control_add(c), c->segment.arena, &gen.me, generate_held(c->segment.arena),
+                  gen.as_of);
     gen.reconcile = !control_send(c);
 }
 
@@ -444,10 +456,13 @@ static void register_now(void)
 {
     struct control *c;
 
-    if (gen.registered || gen.registering || !db_ready(gen.db) || !store_replayed())
+    if (gen.registered || gen.registering || !db_ready(gen.db) || !store_replayed() ||
+        loop_now() < gen.register_at)
         return;
     c = control_create(register_done);
     job_register(control_add(c), gen.me.slot);
+    if (*gen.died_in)
+        job_charge(control_add(c), gen.me.slot, gen.died_in);
     gen.registering = control_send(c);
 }
 
@@ -661,7 +676,9 @@ static void run(void)
     set_timer(&gen.health, read_health, HEALTH_MS);
     set_timer(&gen.drain, drain_over, -1);
     loop_run(after);
-    log_info("-", "stopped");
+    if (!store_finish())
+        gen.status = EXIT_LOST;
+    log_info("-", "stopped", LOG_INT("status", gen.status));
 }
 
 int main(int argc, char *argv[])
@@ -670,7 +687,7 @@ int main(int argc, char *argv[])
 
     if (!config_init(CONFIG_GENERATOR, "lesson-generator", argc, argv, &e)) {
         fprintf(stderr, "lesson-generator: %s\n", e.text);
-        return 2;
+        return EXIT_SETTINGS;
     }
     log_init("lesson-generator");
     curl_global_init(CURL_GLOBAL_ALL);
@@ -680,7 +697,7 @@ int main(int argc, char *argv[])
     loop_init();
     if (!load(&e)) {
         fprintf(stderr, "lesson-generator: %s\n", e.text);
-        return 2;
+        return EXIT_SETTINGS;
     }
     run();
     generate_finish();
@@ -690,5 +707,5 @@ int main(int argc, char *argv[])
     loop_finish();
     arena_destroy(gen.arena);
     curl_global_cleanup();
-    return 0;
+    return gen.status;
 }

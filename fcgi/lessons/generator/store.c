@@ -1,5 +1,7 @@
 #include "fcgi/lessons/generator/store.h"
 
+#include <poll.h>
+
 #include "common/job.h"
 #include "common/log.h"
 #include "fcgi/lessons/generator/loop.h"
@@ -9,18 +11,25 @@ enum {
     PAUSE_FIRST_MS = 50,
     PAUSE_MAX_MS = 5000,
     SPOOL_RETRY_MS = 1000,
-    SPOOL_BATCH_BYTES = 4 << 20, /* a few milliseconds of this thread */
+    BATCH_BYTES = 4 << 20,    /* a few milliseconds of this thread */
+    MEMORY_BYTES = 256 << 20, /* waiting in it, nothing new is begun */
+    TIMEOUTS_MAX = 3,         /* of one write, alone; then it is refused */
+    COMPLAIN_MS = 60000,      /* between two words about PostgreSQL taking nothing */
+    FINISH_MS = 10000,        /* for the disk, at the end of the process */
 };
 
 static struct {
     struct db *db;
     struct store_write *first, *last;
+    size_t bytes;                /* of those */
     int under_way;               /* so many of the first are in a segment, or being spooled */
     int replaying;               /* so many frames of the spool are in a segment */
     int alone;                   /* so many of the next are sent one by one */
+    int timeouts;                /* of the first, alone */
     int64_t pause, paused_until; /* after PostgreSQL, though there, took nothing */
-    int64_t away_since;          /* 0: PostgreSQL is there */
-    int64_t spool_failed;        /* when; 0: it did not */
+    int64_t stuck_since;         /* PostgreSQL has taken nothing since; 0: it does */
+    int64_t complained_at;
+    int64_t spool_failed; /* when; 0: it did not */
     struct loop_timer wake;
 } store;
 
@@ -47,6 +56,8 @@ struct store_write *store_write_create(void)
 void store_add(struct store_write *w)
 {
     w->next = NULL;
+    w->size = spool_frame_size(&w->call);
+    store.bytes += w->size;
     if (store.last != NULL)
         store.last->next = w;
     else
@@ -66,7 +77,7 @@ bool store_replayed(void)
 
 bool store_safe(void)
 {
-    return spool_has_room() && store.spool_failed == 0;
+    return spool_has_room() && store.spool_failed == 0 && store.bytes <= MEMORY_BYTES;
 }
 
 void store_forget(const void *arg)
@@ -83,6 +94,7 @@ static void finish_first(bool held, const struct err *failed)
     store.first = w->next;
     if (store.first == NULL)
         store.last = NULL;
+    store.bytes -= w->size;
     if (w->done != NULL)
         w->done(w->arg, held, failed);
     arena_destroy(w->arena);
@@ -99,13 +111,30 @@ static void slow_down(void)
     loop_timer_set(&store.wake, store.pause);
 }
 
-/* There, but read-only, full or shutting down: again, and each time later. */
+/* There, but read-only, full or shutting down: again, and each time later; and say so. */
 static void pace(const struct db_segment *s)
 {
-    if (s->err.kind == ERR_UNAVAILABLE)
-        slow_down();
-    else
+    int64_t now = loop_now();
+
+    if (s->err.kind == ERR_NONE)
+        store.stuck_since = store.complained_at = 0;
+    if (s->err.kind != ERR_UNAVAILABLE) {
         store.pause = 0;
+        return;
+    }
+    if (store.complained_at == 0 || now - store.complained_at >= COMPLAIN_MS) {
+        log_error("-", "PostgreSQL does not take what is written", LOG_TEXT("error", s->err.text));
+        store.complained_at = now;
+    }
+    slow_down();
+}
+
+/* Sent alone, it alone took too long: so often that it always will. */
+static bool is_hopeless(const struct db_segment *s)
+{
+    if (!s->timed_out || s->count > 1)
+        return false;
+    return ++store.timeouts >= TIMEOUTS_MAX;
 }
 
 /*
@@ -114,8 +143,13 @@ static void pace(const struct db_segment *s)
  */
 static bool is_refused(const struct db_segment *s)
 {
-    if (s->err.kind == ERR_NONE || s->err.kind == ERR_UNAVAILABLE)
+    bool again = s->err.kind == ERR_NONE || s->err.kind == ERR_UNAVAILABLE;
+
+    if (again && !is_hopeless(s)) {
+        if (s->timed_out && s->count > 1)
+            store.alone = s->count;
         return false;
+    }
     if (s->count > 1) {
         store.alone = s->count;
         return false;
@@ -130,7 +164,10 @@ static bool is_refused(const struct db_segment *s)
 
 static void count_alone(const struct db_segment *s, bool refused)
 {
-    if (store.alone > 0 && s->count == 1 && (refused || s->err.kind == ERR_NONE))
+    if (!refused && s->err.kind != ERR_NONE)
+        return;
+    store.timeouts = 0;
+    if (store.alone > 0 && s->count == 1)
         store.alone--;
 }
 
@@ -177,9 +214,14 @@ static void send_batch(void)
 {
     struct db_call *calls;
     struct db_segment *s = segment_create(batch_done, &calls);
+    size_t bytes = 0;
 
-    for (struct store_write *w = store.first; w != NULL && s->count < batch_size(); w = w->next)
+    for (struct store_write *w = store.first; w != NULL && s->count < batch_size(); w = w->next) {
+        if (s->count > 0 && bytes + w->size > BATCH_BYTES)
+            break;
         calls[s->count++] = w->call;
+        bytes += w->size;
+    }
     store.under_way = s->count;
     if (!db_send(store.db, s)) {
         store.under_way = 0;
@@ -229,22 +271,16 @@ static void spooled(bool stored)
         finish_first(true, NULL);
 }
 
-/* As many of the first as fit; at least one, however large. */
+/* As many of the first as fit into a batch, or the first alone, however large; if there is room. */
 static void spool_batch(void)
 {
     size_t room = spool_room(), bytes = 0;
 
-    if (spool_writing())
-        return;
-    if (store.spool_failed != 0 && loop_now() - store.spool_failed < SPOOL_RETRY_MS)
-        return;
     for (struct store_write *w = store.first; w != NULL; w = w->next) {
-        size_t size = spool_frame_size(&w->call);
-
-        if (bytes + size > room || (bytes > 0 && bytes + size > SPOOL_BATCH_BYTES))
+        if (bytes + w->size > room || (bytes > 0 && bytes + w->size > BATCH_BYTES))
             break;
         spool_add(&w->call);
-        bytes += size;
+        bytes += w->size;
         store.under_way++;
     }
     if (bytes > 0)
@@ -253,13 +289,19 @@ static void spool_batch(void)
         store.spool_failed = loop_now();
 }
 
+static void spool_what_waits(void)
+{
+    if (store.first == NULL || store.under_way > 0 || spool_writing() ||
+        (store.spool_failed != 0 && loop_now() - store.spool_failed < SPOOL_RETRY_MS))
+        return;
+    spool_batch();
+}
+
 /* ---- each round ---- */
 
 static void send_what_waits(void)
 {
-    store.away_since = 0;
-    if (spool_writing() || store.replaying > 0 || store.under_way > 0 ||
-        (store.pause > 0 && loop_now() < store.paused_until))
+    if (spool_writing() || store.replaying > 0 || store.under_way > 0)
         return;
     if (store.spool_failed != 0 && spool_has_room())
         store.spool_failed = 0;
@@ -269,18 +311,52 @@ static void send_what_waits(void)
         send_batch();
 }
 
+/* Away, or there and not taking anything. */
+static bool is_stuck(void)
+{
+    return !db_ready(store.db) || (store.pause > 0 && loop_now() < store.paused_until);
+}
+
 void store_send(void)
 {
-    if (db_ready(store.db)) {
+    if (!is_stuck()) {
         send_what_waits();
         return;
     }
-    if (store.away_since == 0)
-        store.away_since = loop_now();
-    if (store.first == NULL || store.under_way > 0)
-        return;
-    if (loop_now() - store.away_since >= STORE_PATIENCE_MS)
-        spool_batch();
+    if (store.stuck_since == 0)
+        store.stuck_since = loop_now();
+    if (loop_now() - store.stuck_since >= STORE_PATIENCE_MS)
+        spool_what_waits();
     if (store.first != NULL && store.under_way == 0 && store.wake.index == 0)
         loop_timer_set(&store.wake, STORE_PATIENCE_MS);
+}
+
+/* One batch, and wait until the disk has it. */
+static void spool_now(int64_t deadline)
+{
+    struct pollfd written = {.fd = spool_fd(), .events = POLLIN};
+    int64_t left = deadline - loop_now();
+
+    if (!spool_writing())
+        spool_batch();
+    if (spool_writing() && poll(&written, 1, left > 0 ? (int)left : 0) > 0)
+        spool_advance();
+}
+
+bool store_finish(void)
+{
+    int64_t deadline = loop_now() + FINISH_MS;
+    int left = 0;
+
+    for (struct store_write *w = store.first; w != NULL; w = w->next)
+        w->done = NULL;      /* nothing follows any more */
+    db_disconnect(store.db); /* what it was sent may be sent again */
+    store.spool_failed = 0;
+    while (store.first != NULL && store.spool_failed == 0 && loop_now() < deadline)
+        spool_now(deadline);
+    for (const struct store_write *w = store.first; w != NULL; w = w->next)
+        left++;
+    if (left > 0)
+        log_error("-", "neither PostgreSQL nor the disk took all", LOG_INT("writes_lost", left));
+    return left == 0;
 }

@@ -23,10 +23,17 @@ static struct {
     const char *current;
 } word;
 
-static void on_crash(int signal)
+/* By the thread that runs the jobs, and not sent by another process. */
+static bool is_own(const siginfo_t *info)
 {
+    return gettid() == getpid() && (info->si_code > 0 || info->si_pid == getpid());
+}
+
+static void on_crash(int signal, siginfo_t *info, void *context)
+{
+    (void)context;
     /* Before word_clear(), the name is of whom the former process ran. */
-    if (word.ready && word.shared[0] != '\0')
+    if (word.ready && word.shared[0] != '\0' && is_own(info))
         word.shared[CRASHED_AT] = '!';
     for (int i = 0; i < CRASH_COUNT; i++)
         if (crashes[i] == signal)
@@ -39,7 +46,7 @@ static void watch_crashes(void)
 {
     static char stack[ALTERNATE_STACK];
     const stack_t alternate = {.ss_sp = stack, .ss_size = sizeof stack};
-    struct sigaction act = {.sa_handler = on_crash, .sa_flags = SA_ONSTACK};
+    struct sigaction act = {.sa_sigaction = on_crash, .sa_flags = SA_ONSTACK | SA_SIGINFO};
 
     sigaltstack(&alternate, NULL);
     for (int i = 0; i < CRASH_COUNT; i++)

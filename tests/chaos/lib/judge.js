@@ -2,7 +2,7 @@
 // database. From lessons, so that a lesson without a trace counts; tag by tag, so that one too many hides none missing.
 //
 //   O1  what a client was told is there, and has ended
-//   O2  each lesson has one trace; each call that the upstream was asked is in it, once, and none that it was not
+//   O2  each lesson has one trace, and one for each time it was generated anew; each call that the upstream was asked is in it, once, and none that it was not
 //   O3  no trace is left started, no call without an end, no job
 //   O4  a generated lesson is an answer that the upstream gave for it
 //
@@ -24,7 +24,8 @@ const LESSONS = (name) => `
                       'calls', (SELECT json_agg(json_build_object(
                                          'span', c ->> 'span_id', 'success', c -> 'success',
                                          'class', c ->> 'error_class', 'answer', c #>> '{response,id}'))
-                                  FROM jsonb_array_elements(t.llm_calls) AS c)))
+                                  FROM jsonb_array_elements(t.llm_calls) AS c))
+                             ORDER BY t.created_at)
                FROM lesson_traces t WHERE t.lesson_id = l.id), '[]'))
     FROM lessons l WHERE l.outline LIKE 'tag-${name}-%'`;
 
@@ -36,7 +37,7 @@ const WATCH = `
       RETURN NULL;
   END $$;
   CREATE TRIGGER chaos_note AFTER UPDATE ON lessons FOR EACH ROW
-      WHEN (OLD.status <> 'generating') EXECUTE FUNCTION chaos_note();
+      WHEN (OLD.status <> 'generating' AND NEW.status <> 'generating') EXECUTE FUNCTION chaos_note();
   CREATE TRIGGER chaos_note AFTER UPDATE ON lesson_traces FOR EACH ROW
       WHEN (OLD.status <> 'started'
             AND (OLD.status, OLD.completed_at, OLD.provider_used, OLD.response_data)
@@ -51,23 +52,32 @@ const LEFT = `
 // From now on, nothing may end twice.
 export const watchEnds = (stack) => stack.psql(WATCH);
 
-// Says what is wrong with a lesson, as LESSONS tells it; `asked`: the ids of the upstream's requests for it.
-export function judgeLesson(lesson, asked, say) {
-  const [trace, ...more] = lesson.traces;
-  const calls = trace?.calls ?? [];
+function judgeTrace(trace, say) {
+  const calls = trace.calls ?? [];
+  const endless = calls.filter(({ success }) => success === null);
+
+  if (trace.status === 'started') say('a trace left started');
+  if (trace.count !== calls.length) say(`llm_call_count ${trace.count} of ${calls.length}`);
+  if (endless.length > 0) say(`${endless.length} calls without an end`);
+}
+
+// Says what is wrong with a lesson, as LESSONS tells it. `asked`: the ids of the upstream's requests for it; `again`: how
+// often its client was told that it is generated anew, and how often it was told nothing of that.
+export function judgeLesson(lesson, asked, say, again = { told: 0, unknown: 0 }) {
+  const { traces } = lesson;
+  const last = traces.at(-1);
+  const calls = traces.flatMap((trace) => trace.calls ?? []);
   const answered = calls.filter(({ answer }) => answer !== null).map(({ answer }) => answer);
   const untold = asked.filter((id) => !answered.includes(id));
-  const endless = calls.filter(({ success }) => success === null);
   const lost = calls.filter((one) => one.class === 'worker_lost' || one.class === 'cancelled');
 
-  if (trace === undefined) return say('no trace');
-  if (more.length > 0) say(`${more.length + 1} traces`);
-  if (lesson.status === 'generating' || trace.status === 'started')
-    say(`left ${lesson.status}, trace ${trace.status}`);
-  if ((lesson.status === 'generated') !== (trace.status === 'completed'))
-    say(`lesson ${lesson.status}, trace ${trace.status}`);
-  if (endless.length > 0) say(`${endless.length} calls without an end`);
-  if (trace.count !== calls.length) say(`llm_call_count ${trace.count} of ${calls.length}`);
+  if (last === undefined) return say('no trace');
+  if (traces.length < 1 + again.told || traces.length > 1 + again.told + again.unknown)
+    say(`${traces.length} traces, of ${1 + again.told} generations`);
+  if (lesson.status === 'generating') say('left generating');
+  if ((lesson.status === 'generated') !== (last.status === 'completed'))
+    say(`lesson ${lesson.status}, trace ${last.status}`);
+  for (const trace of traces) judgeTrace(trace, say);
   if (new Set(calls.map(({ span }) => span)).size !== calls.length) say('a call told twice');
   if (new Set(answered).size !== answered.length) say('an answer told twice');
   for (const id of answered) if (!asked.includes(id)) say(`answer ${id} that nobody gave`);
@@ -75,13 +85,15 @@ export function judgeLesson(lesson, asked, say) {
   if (untold.length > calls.length - answered.length)
     say(`${asked.length} requests, of which ${untold.length} without a call`);
   if (calls.length - answered.length > lost.length) say('a call failed that nobody broke');
-  if (lesson.status === 'generated' && (!trace.same || !answered.includes(lesson.answer)))
+  if (lesson.status === 'generated' && (!last.same || !isAnswer(last, lesson.answer)))
     say(`content ${lesson.answer} is none of its answers`);
 }
 
+const isAnswer = ({ calls }, id) => (calls ?? []).some(({ answer }) => answer === id);
+
 // Waits until nothing is in the making, then judges. `drainMs`: how long that may take. `mustBeTold(call)`: whether the
-// answer of this call of the upstream must stand in the trace. Gives {violations, lessons, generated, calls, lost,
-// drain_ms}.
+// answer of this call of the upstream must stand in the trace. Gives {violations, lessons, generated, traces, calls,
+// lost, drain_ms}.
 export async function judge(
   stack,
   upstream,
@@ -103,18 +115,21 @@ export async function judge(
   const lessons = lines === '' ? [] : lines.split('\n').map((line) => JSON.parse(line));
   const asked = Map.groupBy(upstream.calls(), ({ tag }) => tag);
   const [there, tags] = ['id', 'tag'].map((key) => new Set(lessons.map((one) => one[key])));
-  const seen = { generated: 0, calls: 0, lost: 0 };
+  const seen = { traces: 0, generated: 0, calls: 0, lost: 0 };
 
   for (const [tag, id] of ledger.ids) if (!there.has(id)) violations.push(`${tag}: lost`);
   for (const lesson of lessons) {
     const ids = (asked.get(lesson.tag) ?? []).map(({ id }) => id);
 
-    judgeLesson(lesson, ids, (what) => violations.push(`${lesson.tag} ${lesson.id}: ${what}`));
+    const say = (what) => violations.push(`${lesson.tag} ${lesson.id}: ${what}`);
+
+    judgeLesson(lesson, ids, say, ledger.again?.get(lesson.id));
+    seen.traces += lesson.traces.length;
     if (lesson.status === 'generated') seen.generated++;
-    else violations.push(`${lesson.tag} ${lesson.id}: ${lesson.status}`);
+    else say(lesson.status);
     for (const call of asked.get(lesson.tag) ?? [])
-      if (mustBeTold(call) && !lesson.traces[0]?.calls?.some(({ answer }) => answer === call.id))
-        violations.push(`${lesson.tag} ${lesson.id}: answer ${call.id} came, and is not told`);
+      if (mustBeTold(call) && !lesson.traces.some((trace) => isAnswer(trace, call.id)))
+        say(`answer ${call.id} came, and is not told`);
     for (const { class: why } of lesson.traces.flatMap(({ calls }) => calls ?? [])) {
       seen.calls++;
       if (why === 'worker_lost') seen.lost++;
@@ -134,6 +149,6 @@ export async function judge(
 }
 
 // "5000 lessons acknowledged, 0 lost, …" for the table of results.
-export const summary = ({ acknowledged, lessons, generated, calls, lost }) =>
-  `${acknowledged} lessons acknowledged, ${lessons} there, ${generated} generated, each with one trace; ` +
+export const summary = ({ acknowledged, lessons, generated, traces, calls, lost }) =>
+  `${acknowledged} lessons acknowledged, ${lessons} there, ${generated} generated; ${traces} traces, one a generation; ` +
   `${calls} calls told, ${lost} of them worker_lost`;

@@ -100,7 +100,7 @@ export default {
   fault: `spool on a full ${SIZE_MB} MiB file system (SPOOL_RESERVE_MB=1)`,
   full: { count: 5, seconds: 200 },
 
-  async run({ count, random, note }) {
+  async run({ count, random, clients: chance, note }) {
     const dir = await mountSmall();
 
     if (dir === null)
@@ -119,7 +119,12 @@ export default {
           let least_kb = Infinity;
 
           for (let i = 1; i <= count; i++) {
-            const one = startClients({ name: `full${i}`, random, inFlight: 100, think: [0.2, 1] });
+            const one = startClients({
+              name: `full${i}`,
+              random: chance,
+              inFlight: 100,
+              think: [0.2, 1],
+            });
             await sleep(2000);
             const { red_ms, idle } = await filled({ stack, dir, clients: one });
             slowest = Math.max(slowest, red_ms);
@@ -133,6 +138,7 @@ export default {
               inFlight: IN_FLIGHT,
               think: THINK_S,
               most: IN_FLIGHT,
+              again: 0,
             };
             const many = startClients(options);
             await until('all posted', () => many.ledger.ids.size === IN_FLIGHT, PATIENCE_MS);

@@ -23,13 +23,20 @@ export default {
     'PostgreSQL down 3 minutes with 2,000 in flight, one SIGKILL of the generator in the middle',
   full: { count: 1, seconds: 330 },
 
-  run({ share, random, note }) {
+  run({ share, clients: chance, note }) {
     const away_s = Math.max(AWAY_LEAST_S, Math.round(AWAY_S * share));
     const inFlight = Math.max(IN_FLIGHT_LEAST, Math.round(IN_FLIGHT * share));
     const think = [0.08 * away_s + 5, 0.7 * away_s + 5]; // they end in all of it, before and after the kill
 
     return withService({ LOG_LEVEL: 'info' }, async ({ stack, upstream, startClients }) => {
-      const clients = startClients({ name: 'outage', random, inFlight, think, most: inFlight });
+      const clients = startClients({
+        name: 'outage',
+        random: chance,
+        inFlight,
+        think,
+        most: inFlight,
+        again: 0,
+      });
       const replays = () =>
         readFileSync(join(stack.logDir, 'lesson-generator.log'), 'utf8').split(
           'event="spool replayed"',

@@ -30,9 +30,9 @@ export default {
   name: 'poison',
   fault:
     'a job whose code aborts its process, among 100 in flight, and SIGKILLs of the process besides',
-  full: { count: 10, seconds: 150 },
+  full: { count: 10, seconds: 150, least: 2 },
 
-  async run({ count, random, note }) {
+  async run({ count, random, clients: chance, note }) {
     const { library, remove } = buildPoison();
     const env = {
       LD_PRELOAD: library,
@@ -44,13 +44,20 @@ export default {
     try {
       return await withService(env, async ({ stack, upstream, startClients }) => {
         const call = api(stack);
-        const clients = startClients({ name: 'among', random, inFlight: 100, think: [0.2, 2] });
+        const clients = startClients({
+          name: 'among',
+          random: chance,
+          inFlight: 100,
+          think: [0.2, 2],
+        });
         const guilty = [];
         let kills = 0;
 
         for (let i = 1; i <= count; i++) {
           await sleep(between(random, 200, 800));
-          const { id } = await post(call, { outline: `poison ${i}` });
+          // One dies as its request is sent, the next as its answer is read.
+          const outline = i % 2 === 0 ? `tag-venom-${i}` : `poison ${i}`;
+          const { id } = await post(call, { outline });
           guilty.push(id);
           const isOver = async () =>
             (await stack.psql(`SELECT status FROM lessons WHERE id = '${id}'`)) === 'error';

@@ -8,7 +8,7 @@ import { signal, withService } from '../lib/service.js';
 
 const BACK_MS = 5000;
 const STOPPED_MS = 20_000;
-const STOPPED_SHORT_MS = 5_000; // in a run of a few minutes
+const STOPPED_SHORT_MS = 7_000; // in a run of a few minutes
 const SHORT = 0.2;
 const NOTE_EVERY = 10;
 
@@ -52,14 +52,14 @@ function stop(stack, i) {
 }
 
 // `breakIt(stack, i, {random, share})` breaks, and repairs.
-const scenario = (name, fault, full, rest, breakIt) => ({
+const scenario = (name, fault, full, rest, breakIt, env = {}) => ({
   name,
   fault,
   full,
 
-  run: ({ count, share, random, note }) =>
-    withService({}, async ({ stack, upstream, startClients }) => {
-      const clients = startClients({ name, random, inFlight: 200, think: [0.2, 4] });
+  run: ({ count, share, random, clients: chance, note }) =>
+    withService(env, async ({ stack, upstream, startClients }) => {
+      const clients = startClients({ name, random: chance, inFlight: 200, think: [0.2, 4] });
       const violations = [];
       let slowest = 0;
 
@@ -109,12 +109,13 @@ export default [
   scenario(
     'pg-stop',
     'PostgreSQL: postmaster stopped 20 s, its backends ended; every second time all of its processes stopped',
-    { count: 20, seconds: 470 },
+    { count: 20, seconds: 470, least: 2 },
     [500, 2000],
     async (stack, i, { share }) => {
       const proceed = stop(stack, i);
       await sleep(share < SHORT ? STOPPED_SHORT_MS : STOPPED_MS);
       proceed();
     },
+    { LEASE_SECONDS: '10' }, // so that who hears nothing for 5 s looks for another connection
   ),
 ];

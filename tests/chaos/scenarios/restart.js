@@ -311,6 +311,6 @@ async function run({ count, random, note }) {
 export default {
   name: 'restart',
   fault: 'SIGTERM and rolling restart under load',
-  full: { count: 50, seconds: 120 },
+  full: { count: 50, seconds: 120, least: 3 },
   run,
 };
