@@ -282,6 +282,21 @@ describe('a new program', () => {
   });
 });
 
+// As it comes, with one generator: there is a moment without any.
+test('a_rolling_restart_of_the_default_turns_nothing_red', async () => {
+  const stack = await startStack();
+
+  try {
+    const ready = crowd(stack, '/readyz');
+    const { code, stderr } = await restart([], { RUN_DIR: stack.runDir });
+
+    assert.equal(code, 0, stderr);
+    assert.deepEqual(await ready.stop(), [200]);
+  } finally {
+    await stack.stop();
+  }
+});
+
 test('what_a_stop_cuts_off_the_next_start_finishes', async () => {
   const env = { GENERATOR_PROCESSES: '2', DRAIN_SECONDS: '1' };
   const request = { provider: 'sample', model: 'slow-5000' };
