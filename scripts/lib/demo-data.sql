@@ -67,7 +67,7 @@ CREATE FUNCTION pg_temp.u(n bigint, k int) RETURNS float8 LANGUAGE sql IMMUTABLE
     RETURN (hashint8extended(n * 256 + k, :seed) & 1048575) / 1048576.0::float8;
 -- Around 0, as errors of measurement are.
 CREATE FUNCTION pg_temp.z(n bigint, k int) RETURNS float8 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN sqrt(-2 * ln(pg_temp.u(n, k) + 1e-6)) * cos(6.283185307 * pg_temp.u(n, k + 1));
+    RETURN sqrt(-2 * ln(1 - pg_temp.u(n, k))) * cos(6.283185307 * pg_temp.u(n, k + 1));
 CREATE FUNCTION pg_temp.hex(n bigint, k int) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN md5(concat(:seed, ' ', n, ' ', k));
 -- A UUID of version 8 (RFC 9562, 5.8), of which the product itself makes none: how --clear knows them.
