@@ -289,7 +289,8 @@ static bool send_call(struct db *db, struct db_segment *s, int index,
     }
     /* Known from the moment it is sent: the next segment may be sent before the answer comes. */
     known = is_prepared(db, statement);
-    prepare = db->use_prepared && !known && db->prepared_count < PREPARED_MAX - DB_CALLS_MAX;
+    prepare = db->use_prepared && statement->name != NULL && !known &&
+              db->prepared_count < PREPARED_MAX - DB_CALLS_MAX;
     if (prepare) {
         if (!PQsendPrepare(db->conn, statement->name, statement->sql, statement->args, types))
             return false;

@@ -23,7 +23,7 @@ struct db;
 struct db_rows;
 
 struct db_statement {
-    const char *name; /* unique in the program, at most 63 bytes */
+    const char *name; /* unique in the program, at most 63 bytes; NULL: planned anew each time */
     const char *sql;  /* every $n is text */
     int args;
 };

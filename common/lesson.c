@@ -221,7 +221,7 @@ bool lesson_list(struct db *db, struct arena *a, const struct db_identity *who,
     if (at.id == NULL)
         call = (struct db_call){&list, {limit, offset}};
     else
-        call = (struct db_call){&list_after, {db_arg(at.created_at), db_arg(at.id), limit, offset}};
+        call = (struct db_call){&list_after, {db_arg(at.value), db_arg(at.id), limit, offset}};
     if (!db_run(db, a, who, &call, 1, &rows, DB_RETRY, deadline_ms, e))
         return false;
     page_end(a, r, rows, page);

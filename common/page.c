@@ -9,6 +9,8 @@
 
 enum { PLAIN_MAX = 128 };
 
+#define NO_VALUE "null"
+
 static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 /* FNV-1a: binds a cursor to its scope; a slip is caught, an attack gains nothing. */
@@ -84,28 +86,49 @@ static bool is_time(const char *s)
     return digit_count >= 1 && digit_count <= 6 && strcmp(rest, "+00:00") == 0;
 }
 
-/* "1 hash created_at id": the form's version first. */
-static const char *make(struct arena *a, uint32_t scope, const char *created_at, const char *id)
+/* A number as PostgreSQL spells it. */
+static bool is_number(const char *s)
 {
-    return encode(a, arena_printf(a, "1 %08x %s %s", scope, created_at, id));
+    size_t whole, fraction = 1;
+
+    s += *s == '-';
+    whole = strspn(s, "0123456789");
+    s += whole;
+    if (*s == '.') {
+        fraction = strspn(s + 1, "0123456789");
+        s += 1 + fraction;
+    }
+    return whole > 0 && fraction > 0 && *s == '\0';
+}
+
+static bool is_value(const struct page_request *r, const char *s)
+{
+    return r->by_number ? is_number(s) || strcmp(s, NO_VALUE) == 0 : is_time(s);
+}
+
+/* "1 hash value id": the form's version first. */
+static const char *make(struct arena *a, uint32_t scope, const char *value, const char *id)
+{
+    return encode(a, arena_printf(a, "1 %08x %s %s", scope, value ? value : NO_VALUE, id));
 }
 
 bool page_begin(struct arena *a, const struct page_request *r, struct page_position *at,
                 struct err *e)
 {
-    char plain[PLAIN_MAX], created_at[64], id[UUID_SIZE];
+    char plain[PLAIN_MAX], value[64], id[UUID_SIZE];
     unsigned scope;
 
     *at = (struct page_position){NULL, NULL};
     if (r->cursor == NULL)
         return true;
-    if (!decode(r->cursor, plain) ||
-        sscanf(plain, "1 %8x %63s %36s", &scope, created_at, id) != 3 || !uuid_valid(id) ||
-        !is_time(created_at) || strcmp(make(a, scope, created_at, id), r->cursor) != 0)
+    if (!decode(r->cursor, plain) || sscanf(plain, "1 %8x %63s %36s", &scope, value, id) != 3 ||
+        !uuid_valid(id) || !is_value(r, value) || strcmp(make(a, scope, value, id), r->cursor) != 0)
         return err_set(e, ERR_INPUT, "cursor: not one that this list gave");
     if (scope != hash(r->scope))
         return err_set(e, ERR_INPUT, "cursor: belongs to another filter or sort");
-    *at = (struct page_position){arena_strdup(a, created_at), arena_strdup(a, id)};
+    at->id = arena_strdup(a, id);
+    if (strcmp(value, NO_VALUE) != 0)
+        at->value = arena_strdup(a, value);
     return true;
 }
 

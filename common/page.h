@@ -1,7 +1,7 @@
 /*
- * page: a part of a list that is ordered newest first.
+ * page: a part of a list that is ordered by a value and the id.
  *
- * A list statement selects (doc, created_at, id), one row more than asked for, so
+ * A list statement selects (doc, value, id), one row more than asked for, so
  * that has_more is known without counting. A cursor names the last row shown, so
  * deep pages cost what the first does; it is opaque, and bound to what the list
  * was filtered by.
@@ -13,15 +13,17 @@
 
 enum { PAGE_LIMIT_DEFAULT = 50, PAGE_LIMIT_MAX = 200, PAGE_OFFSET_MAX = 1000000000 };
 
-/* What is asked for. The scope names list, filters and their values. */
+/* What is asked for. The scope names list, order, filters and their values. */
 struct page_request {
     long limit, offset;
+    bool by_number;     /* the value is a number, or unknown; else a time */
     const char *cursor; /* as given, or NULL */
     const char *scope;
 };
 
 struct page_position {
-    const char *created_at, *id; /* NULL: at the beginning */
+    const char *value; /* of the last row shown; NULL: unknown */
+    const char *id;    /* NULL: at the beginning */
 };
 
 struct page {

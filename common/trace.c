@@ -5,18 +5,11 @@
 #include <string.h>
 
 #include "common/buf.h"
-#include "common/utf8.h"
-#include "common/uuid.h"
 
-enum { SQL_MAX = 4096, SCOPE_MAX = 4096, NAME_SIZE = 32, TEXT_MAX_CHARACTERS = 200 };
-
-#define TRACE_SQL(name, parameter, value, sql) {value, sql},
-static const struct {
-    enum trace_value value;
-    const char *sql; /* with a %d for the parameter's number */
-} filters[TRACE_FILTER_COUNT] = {TRACE_FILTERS(TRACE_SQL)};
-
-const char *const trace_filter_names[TRACE_FILTER_COUNT] = {TRACE_FILTER_NAMES};
+enum {
+    NAME_SIZE = 32,
+    NEAR_ROWS = 5000, /* where a search looks first, row by row */
+};
 
 static const struct db_statement get = {
     "trace_get",
@@ -41,46 +34,199 @@ static const struct db_statement delete_some = {
 
 static const struct db_statement now = {"trace_now", "SELECT clock_timestamp()", 0};
 
-static bool is_status(const char *s)
-{
-    return strcmp(s, "started") == 0 || strcmp(s, "completed") == 0 || strcmp(s, "failed") == 0;
-}
+/* ---- sorting ---- */
 
-static bool check_filter(enum trace_filter f, const char *value, struct err *e)
-{
-    const char *name = trace_filter_names[f];
+#define TRACE_SORT(name, type) {name, type},
+static const struct sort {
+    const char *column, *type;
+} sorts[] = {TRACE_SORTS(TRACE_SORT)};
 
-    switch (filters[f].value) {
-    case TRACE_UUID:
-        return uuid_valid(value) || err_set(e, ERR_INPUT, "%s: UUID expected", name);
-    case TRACE_STATUS:
-        return is_status(value) ||
-               err_set(e, ERR_INPUT, "%s: started, completed or failed expected", name);
-    case TRACE_TEXT:
-        return (*value && utf8_count(value, strlen(value)) <= TEXT_MAX_CHARACTERS) ||
-               err_set(e, ERR_INPUT, "%s: 1 to %d characters expected", name, TEXT_MAX_CHARACTERS);
+struct order {
+    const struct sort *by; /* sorts[0] is the time, which is never unknown */
+    bool descending;
+};
+
+static bool read_order(const char *text, struct order *order, struct err *e)
+{
+    *order = (struct order){&sorts[0], true};
+    if (text == NULL)
+        return true;
+    order->descending = *text == '-';
+    for (size_t i = 0; i < sizeof sorts / sizeof *sorts; i++) {
+        order->by = &sorts[i];
+        if (strcmp(text + order->descending, sorts[i].column) == 0)
+            return true;
     }
-    return false;
+    return err_set(e, ERR_INPUT,
+                   "sort: created_at, total_duration_ms, total_tokens or cost_usd expected, "
+                   "with - in front for the greatest first");
 }
 
-/* The statements joined so far: one for each set of filters, kept for ever. */
+static bool may_be_unknown(const struct order *order)
+{
+    return order->by != &sorts[0];
+}
+
+static const char *direction(const struct order *order)
+{
+    return order->descending ? "DESC" : "ASC";
+}
+
+static void add_order(struct trace_sql *s, const struct order *order)
+{
+    buf_printf(s->text, " ORDER BY %s %s NULLS LAST, id %s", order->by->column, direction(order),
+               direction(order));
+}
+
+/* The order in which an index gives rows that all have a value, or none of which has one. */
+static void add_index_order(struct trace_sql *s, const struct order *order)
+{
+    buf_printf(s->text, " ORDER BY %s %s, id %s", order->by->column, direction(order),
+               direction(order));
+}
+
+/* ---- the list ---- */
+
+#define CSV_CELL(name, text) " || ',' || trace_cell(" text ")"
+#define CSV_NAME(name, text) "," name
+#define CSV_COLUMNS(X)                                                                             \
+    X("lesson_id", "r.lesson_id::text")                                                            \
+    X("provider_used", "r.provider_used")                                                          \
+    X("fallback_providers", "array_to_string(r.fallback_providers, ' ')")                          \
+    X("total_duration_ms", "r.total_duration_ms::text")                                            \
+    X("error_message", "r.error_message")                                                          \
+    X("status", "r.status")                                                                        \
+    X("created_at", "to_json(r.created_at)#>>'{}'")                                                \
+    X("completed_at", "to_json(r.completed_at)#>>'{}'")                                            \
+    X("owner", "r.owner")                                                                          \
+    X("request_id", "r.request_id")                                                                \
+    X("model", "r.model")                                                                          \
+    X("prompt_tokens", "r.prompt_tokens::text")                                                    \
+    X("completion_tokens", "r.completion_tokens::text")                                            \
+    X("total_tokens", "r.total_tokens::text")                                                      \
+    X("cost_usd", "r.cost_usd::text")                                                              \
+    X("llm_call_count", "r.llm_call_count::text")                                                  \
+    X("error_class", "r.error_class")                                                              \
+    X("last_error", "r.last_error")                                                                \
+    X("outline_preview", "r.outline_preview")
+
+static const struct {
+    const char *view, *doc;
+} forms[] = {
+    [TRACE_FULL] = {"lesson_trace_full", "row_to_json(r)"},
+    [TRACE_SUMMARY] = {"lesson_trace_summary", "row_to_json(r)"},
+    [TRACE_CSV] = {"lesson_trace_summary", "r.id::text" CSV_COLUMNS(CSV_CELL)},
+};
+
+const char *trace_csv_header(void)
+{
+    return "id" CSV_COLUMNS(CSV_NAME);
+}
+
+/* How a search is done: row by row in what comes first, or by its index, all over. */
+enum search { SEARCH_NONE, SEARCH_NEAR, SEARCH_FAR };
+
+struct list {
+    const struct trace_query *q;
+    struct order order;
+    struct page_position after;
+    enum search search;
+};
+
+/* Behind the conditions of the filters: the row comes after the cursor's. */
+static void add_after(struct trace_sql *s, const struct list *l, const char *word)
+{
+    const char *sign = l->order.descending ? "<" : ">";
+    int n = trace_sql_arg(s, db_arg(l->after.id));
+
+    if (l->after.value == NULL)
+        buf_printf(s->text, "%sid %s $%d::uuid", word, sign, n);
+    else
+        buf_printf(s->text, "%s(%s, id) %s ($%d::%s, $%d::uuid)", word, l->order.by->column, sign,
+                   trace_sql_arg(s, db_arg(l->after.value)), l->order.by->type, n);
+}
+
+static const char *joint(const struct trace_sql *s, size_t before)
+{
+    return s->text->len > before ? " AND " : " WHERE ";
+}
+
+/* The conditions of one part: rows with a value, or rows without one (unknown). */
+static void add_conditions(struct trace_sql *s, const struct list *l, bool unknown)
+{
+    size_t before = s->text->len;
+
+    trace_filter_add(s, &l->q->filter, l->search == SEARCH_NEAR ? TRACE_BIT(TRACE_BY_Q) : 0);
+    if (may_be_unknown(&l->order))
+        buf_printf(s->text, "%s%s IS %s", joint(s, before), l->order.by->column,
+                   unknown ? "NULL" : "NOT NULL");
+    if (l->after.id != NULL && (l->after.value == NULL) == unknown)
+        add_after(s, l, joint(s, before));
+}
+
+static void add_part(struct trace_sql *s, const struct list *l, int depth, bool unknown)
+{
+    const char *view = forms[l->q->form].view;
+
+    if (l->search == SEARCH_FAR)
+        buf_printf(s->text, "(SELECT v.* FROM (SELECT id AS found FROM lesson_traces");
+    else
+        buf_printf(s->text, "(SELECT * FROM %s", view);
+    add_conditions(s, l, unknown);
+    add_index_order(s, &l->order);
+    buf_printf(s->text, " LIMIT $%d::int)", depth);
+    if (l->search == SEARCH_FAR)
+        buf_printf(s->text, " f JOIN %s v ON v.id = f.found)", view);
+}
+
+/*
+ * The page is found by its index before any document is built, so that skipped rows cost little
+ * and none of their payload is read. Rows with a value are one part, those without another: each
+ * has its index order.
+ */
+static void add_list(struct trace_sql *s, const struct list *l)
+{
+    const struct page_request *page = &l->q->page;
+    long end = page->limit + 1 + page->offset;
+    int depth = trace_sql_arg(s, db_arg_int(s->arena, l->search == SEARCH_NEAR ? NEAR_ROWS : end));
+    const char *column = l->order.by->column;
+
+    buf_printf(s->text, "SELECT %s, %s, r.id FROM (SELECT * FROM (", forms[l->q->form].doc,
+               may_be_unknown(&l->order) ? arena_printf(s->arena, "r.%s::text", column)
+                                         : "to_json(r.created_at)#>>'{}'");
+    if (l->after.id == NULL || l->after.value != NULL)
+        add_part(s, l, depth, false);
+    if (may_be_unknown(&l->order)) {
+        if (l->after.id == NULL || l->after.value != NULL)
+            buf_puts(s->text, " UNION ALL ");
+        add_part(s, l, depth, true);
+    }
+    buf_puts(s->text, ") w");
+    if (l->search == SEARCH_NEAR) {
+        buf_puts(s->text, " WHERE ");
+        trace_filter_add_text(s, &l->q->filter);
+    }
+    add_order(s, &l->order);
+    buf_printf(s->text, " LIMIT $%d::int OFFSET $%d::int) r",
+               trace_sql_arg(s, db_arg_int(s->arena, page->limit + 1)),
+               trace_sql_arg(s, db_arg_int(s->arena, page->offset)));
+}
+
+/* The statements that are prepared: those of unfiltered lists, kept for ever. */
 static struct joined {
     struct db_statement statement;
     struct joined *next;
 } * joined_first;
 
-static const struct db_statement *find_joined(const char *name)
+static const struct db_statement *keep(const char *name, const char *sql, int args)
 {
-    for (struct joined *j = joined_first; j != NULL; j = j->next)
-        if (strcmp(j->statement.name, name) == 0)
-            return &j->statement;
-    return NULL;
-}
+    struct joined *j = joined_first;
 
-static const struct db_statement *keep_joined(const char *name, const char *sql, int args)
-{
-    struct joined *j = malloc(sizeof *j);
-
+    while (j != NULL && strcmp(j->statement.name, name) != 0)
+        j = j->next;
+    if (j != NULL)
+        return &j->statement;
+    j = malloc(sizeof *j);
     if (j == NULL)
         abort();
     *j = (struct joined){{strdup(name), strdup(sql), args}, joined_first};
@@ -90,132 +236,93 @@ static const struct db_statement *keep_joined(const char *name, const char *sql,
     return &j->statement;
 }
 
-/* The conditions of the filters in use, and of the cursor, as constants with numbered places. */
-static int add_conditions(struct buf *sql, const struct trace_query *q, bool after)
+/* Without filters every plan is as good as the first; with them each is made for its values. */
+static void prepare(struct trace_sql *s, const struct list *l)
 {
-    const char *word = " WHERE ";
-    int n = 0;
+    char name[NAME_SIZE];
 
-    for (int f = 0; f < TRACE_FILTER_COUNT; f++) {
-        if (q->filters[f] == NULL)
-            continue;
-        buf_puts(sql, word);
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-        buf_printf(sql, filters[f].sql, ++n);
-#pragma GCC diagnostic pop
-        word = " AND ";
-    }
-    if (after) {
-        buf_printf(sql, "%s(created_at, id) < ($%d::timestamptz, $%d::uuid)", word, n + 1, n + 2);
-        n += 2;
-    }
-    return n;
+    if (!trace_filter_empty(&l->q->filter))
+        return;
+    snprintf(name, sizeof name, "trace_list_%d%d%d%d%d%d", (int)(l->order.by - sorts),
+             l->order.descending, l->after.id != NULL, l->after.value != NULL,
+             l->q->filter.owner != NULL, (int)l->q->form);
+    s->call.statement = keep(name, s->call.statement->sql, s->args);
 }
 
-static unsigned filter_mask(const struct trace_query *q)
+static void add_count(struct trace_sql *s, const struct trace_filter *f)
 {
-    unsigned mask = 0;
+    buf_puts(s->text, "SELECT count(*) FROM lesson_traces");
+    trace_filter_add(s, f, 0);
+    trace_sql_end(s);
+}
 
-    for (int f = 0; f < TRACE_FILTER_COUNT; f++)
-        mask |= (unsigned)(q->filters[f] != NULL) << f;
-    return mask;
+static bool run_list(struct db *db, struct arena *a, const struct db_identity *who,
+                     const struct list *l, int deadline_ms, struct db_rows *rows[2], struct err *e)
+{
+    struct trace_sql s[2];
+    struct db_call calls[2];
+
+    for (int i = 0; i < 2; i++)
+        trace_sql_begin(&s[i], a);
+    add_list(&s[0], l);
+    trace_sql_end(&s[0]);
+    prepare(&s[0], l);
+    add_count(&s[1], &l->q->filter);
+    for (int i = 0; i < 2; i++)
+        calls[i] = s[i].call;
+    return db_run(db, a, who, calls, l->q->count ? 2 : 1, rows, DB_RETRY, deadline_ms, e);
+}
+
+static bool check_query(struct arena *a, struct trace_query *q, struct list *l, struct err *e)
+{
+    *l = (struct list){.q = q};
+    if (!trace_filter_check(a, &q->filter, e) || !read_order(q->sort, &l->order, e))
+        return false;
+    q->page.by_number = may_be_unknown(&l->order);
+    q->page.scope = arena_printf(
+        a, "traces%s%s", q->filter.scope,
+        q->sort && strcmp(q->sort, "-created_at") != 0 ? arena_printf(a, "&sort=%s", q->sort) : "");
+    return page_begin(a, &q->page, &l->after, e);
 }
 
 /*
- * The page is found by its index before any document is built, so that skipped rows cost little
- * and none of their payload is read.
+ * A search for what many traces have ends among the first rows; one for what few have goes by its
+ * index, to which few are cheap.
  */
-static const struct db_statement *list_statement(struct arena *a, const struct trace_query *q,
-                                                 bool after)
-{
-    const struct db_statement *s;
-    char name[NAME_SIZE];
-    struct buf *sql;
-    int n;
-
-    snprintf(name, sizeof name, "trace_list_%x_%d%d", filter_mask(q), after, q->full);
-    if ((s = find_joined(name)) != NULL)
-        return s;
-    sql = buf_create(a, SQL_MAX);
-    buf_printf(sql,
-               "SELECT row_to_json(r), to_json(r.created_at)#>>'{}', r.id FROM (SELECT * FROM %s",
-               q->full ? "lesson_trace_full" : "lesson_trace_summary");
-    n = add_conditions(sql, q, after);
-    buf_printf(sql, " ORDER BY created_at DESC, id DESC LIMIT $%d::int OFFSET $%d::int) r", n + 1,
-               n + 2);
-    return keep_joined(name, buf_text(sql), n + 2);
-}
-
-static const struct db_statement *count_statement(struct arena *a, const struct trace_query *q)
-{
-    const struct db_statement *s;
-    char name[NAME_SIZE];
-    struct buf *sql;
-    int n;
-
-    snprintf(name, sizeof name, "trace_count_%x", filter_mask(q));
-    if ((s = find_joined(name)) != NULL)
-        return s;
-    sql = buf_create(a, SQL_MAX);
-    buf_puts(sql, "SELECT count(*) FROM lesson_traces");
-    n = add_conditions(sql, q, false);
-    return keep_joined(name, buf_text(sql), n);
-}
-
-static int add_filter_args(struct db_call *call, const struct trace_query *q)
-{
-    int n = 0;
-
-    for (int f = 0; f < TRACE_FILTER_COUNT; f++)
-        if (q->filters[f] != NULL)
-            call->args[n++] = db_arg(q->filters[f]);
-    return n;
-}
-
-static bool check_query(struct arena *a, struct trace_query *q, struct err *e)
-{
-    struct buf *scope = buf_create(a, SCOPE_MAX);
-
-    buf_puts(scope, "traces");
-    for (int f = 0; f < TRACE_FILTER_COUNT; f++) {
-        if (q->filters[f] == NULL)
-            continue;
-        if (!check_filter((enum trace_filter)f, q->filters[f], e))
-            return false;
-        buf_printf(scope, "&%s=%s", trace_filter_names[f], q->filters[f]);
-    }
-    q->page.scope = buf_text(scope);
-    return true;
-}
-
 bool trace_list(struct db *db, struct arena *a, const struct db_identity *who,
                 struct trace_query *q, int deadline_ms, struct page *page, struct err *e)
 {
-    struct db_call calls[2] = {0};
     struct db_rows *rows[2];
-    struct page_position at;
-    int n;
+    struct list l;
 
-    if (!check_query(a, q, e) || !page_begin(a, &q->page, &at, e))
+    if (!check_query(a, q, &l, e))
         return false;
-    calls[0].statement = list_statement(a, q, at.id != NULL);
-    n = add_filter_args(&calls[0], q);
-    if (at.id != NULL) {
-        calls[0].args[n++] = db_arg(at.created_at);
-        calls[0].args[n++] = db_arg(at.id);
-    }
-    calls[0].args[n++] = db_arg_int(a, q->page.limit + 1);
-    calls[0].args[n++] = db_arg_int(a, q->page.offset);
-    if (q->count) {
-        calls[1].statement = count_statement(a, q);
-        add_filter_args(&calls[1], q);
-    }
-    if (!db_run(db, a, who, calls, q->count ? 2 : 1, rows, DB_RETRY, deadline_ms, e))
+    if (q->filter.indexed)
+        l.search = SEARCH_NEAR;
+    if (!run_list(db, a, who, &l, deadline_ms, rows, e))
         return false;
+    if (l.search == SEARCH_NEAR && db_count(rows[0]) <= q->page.limit) {
+        l.search = SEARCH_FAR;
+        if (!run_list(db, a, who, &l, deadline_ms, rows, e))
+            return false;
+    }
     page_end(a, &q->page, rows[0], page);
     if (q->count)
         page->total = db_int(rows[1], 0, 0);
+    return true;
+}
+
+bool trace_count(struct db *db, struct arena *a, const struct db_identity *who,
+                 const struct trace_filter *f, int deadline_ms, long long *count, struct err *e)
+{
+    struct trace_sql s;
+    struct db_rows *rows;
+
+    trace_sql_begin(&s, a);
+    add_count(&s, f);
+    if (!db_run(db, a, who, &s.call, 1, &rows, DB_RETRY, deadline_ms, e))
+        return false;
+    *count = db_int(rows, 0, 0);
     return true;
 }
 
@@ -231,6 +338,8 @@ const char *trace_get(struct db *db, struct arena *a, const struct db_identity *
         err_set(e, ERR_NOT_FOUND, "id: no trace %s", id);
     return db_count(rows) ? db_value(rows, 0, 0) : NULL;
 }
+
+/* ---- deletion ---- */
 
 bool trace_delete(struct db *db, struct arena *a, const struct db_identity *who, const char *id,
                   int deadline_ms, struct err *e)
@@ -260,5 +369,73 @@ bool trace_delete_all(struct db *db, struct arena *a, const struct db_identity *
         *deleted += db_int(rows, 0, 0);
         picked = db_int(rows, 0, 1); /* another may have deleted them before us */
     } while (picked > 0);
+    return true;
+}
+
+/* One more than confirmed is enough to know that they are others. As arrays of 1,000. */
+static bool name_matching(struct db *db, struct arena *a, const struct db_identity *who,
+                          const struct trace_filter *f, long long confirmed, int deadline_ms,
+                          struct db_rows **batches, struct err *e)
+{
+    struct trace_sql s;
+
+    trace_sql_begin(&s, a);
+    buf_puts(s.text, "SELECT count(*), '{' || string_agg(id::text, ',') || '}'"
+                     "  FROM (SELECT id, (row_number() OVER () - 1) / 1000 AS batch"
+                     "          FROM (SELECT id FROM lesson_traces");
+    trace_filter_add(&s, f, 0);
+    buf_printf(s.text, " LIMIT $%d::bigint) m) n GROUP BY batch",
+               trace_sql_arg(&s, db_arg_int(a, confirmed + 1)));
+    trace_sql_end(&s);
+    return db_run(db, a, who, &s.call, 1, batches, DB_RETRY, deadline_ms, e);
+}
+
+/* What no longer matches is left alone. */
+static bool delete_batch(struct db *db, struct arena *a, const struct db_identity *who,
+                         const struct trace_filter *f, const char *ids, int deadline_ms,
+                         long long *deleted, struct err *e)
+{
+    struct trace_sql s;
+    struct db_rows *rows;
+    size_t before;
+
+    trace_sql_begin(&s, a);
+    buf_puts(s.text, "WITH gone AS (DELETE FROM lesson_traces");
+    before = s.text->len;
+    trace_filter_add(&s, f, TRACE_BIT(TRACE_BY_Q)); /* the words of an ended trace stay */
+    buf_printf(s.text, "%sid = ANY ($%d::uuid[]) RETURNING 1) SELECT count(*) FROM gone",
+               joint(&s, before), trace_sql_arg(&s, db_arg(ids)));
+    trace_sql_end(&s);
+    if (!db_run(db, a, who, &s.call, 1, &rows, DB_ONCE, deadline_ms, e))
+        return false;
+    *deleted += db_int(rows, 0, 0);
+    return true;
+}
+
+static bool differs(long long matched, long long confirmed, struct err *e)
+{
+    return matched == confirmed ||
+           err_set(e, ERR_CONFLICT, "confirm: %lld traces match, not %lld", matched, confirmed);
+}
+
+bool trace_delete_matching(struct db *db, struct arena *a, const struct db_identity *who,
+                           const struct trace_filter *f, long long confirmed, int batch_deadline_ms,
+                           long long *matched, long long *deleted, struct err *e)
+{
+    struct db_rows *batches;
+    long long named = 0;
+
+    *deleted = 0;
+    if (!trace_count(db, a, who, f, batch_deadline_ms, matched, e) ||
+        !differs(*matched, confirmed, e) ||
+        !name_matching(db, a, who, f, confirmed, batch_deadline_ms, &batches, e))
+        return false;
+    for (int i = 0; i < db_count(batches); i++)
+        named += db_int(batches, i, 0);
+    if (!differs(*matched = named, confirmed, e))
+        return false;
+    for (int i = 0; i < db_count(batches); i++)
+        if (!delete_batch(db, a, who, f, db_value(batches, i, 1), batch_deadline_ms, deleted, e))
+            return false;
     return true;
 }

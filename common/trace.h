@@ -1,43 +1,46 @@
 /*
  * trace: lesson_traces, as the traces API reads and deletes them.
  *
- * All SQL that names the table is here, but for the statements with which a
- * generation is queued (lesson.c) and recorded (job.c): those touch lesson,
- * trace and job together, as they must.
+ * All SQL that names the table is here, in trace_filter.c and in trace_stats.c,
+ * but for the statements with which a generation is queued (lesson.c) and
+ * recorded (job.c): those touch lesson, trace and job together, as they must.
  */
 #ifndef COMMON_TRACE_H
 #define COMMON_TRACE_H
 
 #include "common/page.h"
+#include "common/trace_filter.h"
 
-/* What the list can be filtered by. A new one is a line here, and a case in tests/http. */
-#define TRACE_FILTERS(X)                                                                           \
-    X(LESSON_ID, "lesson_id", TRACE_UUID, "lesson_id = $%d::uuid")                                 \
-    X(PROVIDER, "provider", TRACE_TEXT, "provider_used = $%d")                                     \
-    X(STATUS, "status", TRACE_STATUS, "status = $%d")
+/* What the list can be sorted by, and its type; unknown values come last. A new one is a line here,
+ * and an index. */
+#define TRACE_SORTS(X)                                                                             \
+    X("created_at", "timestamptz")                                                                 \
+    X("total_duration_ms", "int")                                                                  \
+    X("total_tokens", "bigint")                                                                    \
+    X("cost_usd", "numeric")
 
-enum trace_value { TRACE_TEXT, TRACE_UUID, TRACE_STATUS };
-
-#define TRACE_ENUM(name, parameter, value, sql) TRACE_BY_##name,
-enum trace_filter { TRACE_FILTERS(TRACE_ENUM) TRACE_FILTER_COUNT };
-#undef TRACE_ENUM
-
-/* Their names, each followed by a comma. */
-#define TRACE_NAME(name, parameter, value, sql) parameter,
-#define TRACE_FILTER_NAMES TRACE_FILTERS(TRACE_NAME)
-
-extern const char *const trace_filter_names[TRACE_FILTER_COUNT];
+/* What a row is made of: the whole trace, the trace without its payloads, or that as a line of CSV.
+ */
+enum trace_form { TRACE_FULL, TRACE_SUMMARY, TRACE_CSV };
 
 struct trace_query {
-    const char *filters[TRACE_FILTER_COUNT]; /* NULL: any */
-    struct page_request page;                /* its scope is made here */
-    bool full;                               /* payloads too */
+    struct trace_filter filter;
+    const char *sort; /* "-created_at"; NULL: that */
+    enum trace_form form;
+    struct page_request page; /* its scope is made here */
     bool count;
 };
 
 /* False and ERR_INPUT (naming the member) or ERR_UNAVAILABLE. */
 bool trace_list(struct db *db, struct arena *a, const struct db_identity *who,
                 struct trace_query *q, int deadline_ms, struct page *page, struct err *e);
+
+/* The first line of a file of CSV rows, without its end. */
+const char *trace_csv_header(void);
+
+/* How many there are that the filter matches. */
+bool trace_count(struct db *db, struct arena *a, const struct db_identity *who,
+                 const struct trace_filter *f, int deadline_ms, long long *count, struct err *e);
 
 /* The trace as JSON; NULL and ERR_NOT_FOUND if there is none that the caller may see. */
 const char *trace_get(struct db *db, struct arena *a, const struct db_identity *who, const char *id,
@@ -53,5 +56,14 @@ bool trace_delete(struct db *db, struct arena *a, const struct db_identity *who,
  */
 bool trace_delete_all(struct db *db, struct arena *a, const struct db_identity *who,
                       int deadline_ms, int batch_deadline_ms, long long *deleted, struct err *e);
+
+/*
+ * Those that the filter matches, if they are exactly `confirmed`; else false and ERR_CONFLICT, and
+ * *matched says how many they are. They are named at once, then deleted in transactions of 1,000:
+ * what comes to match later stays, as does what is another's to have deleted or changed meanwhile.
+ */
+bool trace_delete_matching(struct db *db, struct arena *a, const struct db_identity *who,
+                           const struct trace_filter *f, long long confirmed, int batch_deadline_ms,
+                           long long *matched, long long *deleted, struct err *e);
 
 #endif

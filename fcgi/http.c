@@ -27,8 +27,10 @@ enum {
     BODY_MAX_BYTES = 1 << 20,
     QUERY_MAX_PARAMETERS = 32,
     USER_MAX_BYTES = 255,
-    PEER_TIMEOUT_S = 10, /* nginx neither sends nor reads for so long */
+    PEER_TIMEOUT_S = 10,   /* nginx neither sends nor reads for so long */
+    STREAM_TIMEOUT_S = 60, /* behind nginx is a client that may pause */
     RETRY_AFTER_S = 2,
+    WRITE_MAX_BYTES = 1 << 20,
 };
 
 /* libfcgi waits for the peer to close, 2,000 ms if it is not told otherwise. */
@@ -322,17 +324,22 @@ static long elapsed_us(const struct request *r)
     return (now.tv_sec - r->begin.tv_sec) * 1000000 + (now.tv_nsec - r->begin.tv_nsec) / 1000;
 }
 
-static void end(struct request *r, int status)
+static void log_and_free(struct request *r, int status)
 {
     enum log_level level = strcmp(r->pub.path, "/healthz") == 0 ? LOG_DEBUG : LOG_INFO;
 
-    FCGX_Finish_r(&r->fcgx);
     LOG_AT(level, r->pub.id, "request", LOG_TEXT("method", r->pub.method),
            LOG_TEXT("path", r->pub.path), LOG_TEXT("user", r->pub.user), LOG_INT("status", status),
            LOG_INT("us", elapsed_us(r)));
     arena_destroy(r->pub.arena);
     FCGX_Free(&r->fcgx, 1);
     free(r);
+}
+
+static void end(struct request *r, int status)
+{
+    FCGX_Finish_r(&r->fcgx);
+    log_and_free(r, status);
 }
 
 /* Status line, headers and body; missing: what Content-Length says beyond the body. */
@@ -385,7 +392,7 @@ void http_send_text(struct http_req *req, int status, const char *text)
     http_send_as(req, status, "text/plain; charset=utf-8");
 }
 
-void http_fail(struct http_req *req, const struct err *e)
+static void fail(struct http_req *req, const struct err *e, const char *member, long long value)
 {
     struct request *r = (struct request *)req;
     int status = problems[e->kind].status;
@@ -410,10 +417,58 @@ void http_fail(struct http_req *req, const struct err *e)
     json_put_text(&o, "code", problems[e->kind].code);
     json_put_text(&o, "request_id", req->id);
     json_put_text(&o, "error", buf_text(text));
+    if (member != NULL)
+        json_put_int(&o, member, value);
     json_end(&o, '}');
     r->first = r->last = NULL;
     http_add(req, buf_text(b), b->len);
     http_send_as(req, status, "application/problem+json");
+}
+
+void http_fail(struct http_req *req, const struct err *e)
+{
+    fail(req, e, NULL, 0);
+}
+
+void http_fail_with(struct http_req *req, const struct err *e, const char *member, long long value)
+{
+    fail(req, e, member, value);
+}
+
+/* nginx passes it on as it comes: nothing piles up there either. */
+void http_stream_begin(struct http_req *req, const char *type)
+{
+    const struct timeval limit = {.tv_sec = STREAM_TIMEOUT_S};
+    struct request *r = (struct request *)req;
+
+    setsockopt(r->fcgx.ipcFd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    FCGX_PutStr(buf_text(r->headers), (int)r->headers->len, r->fcgx.out);
+    FCGX_FPrintF(r->fcgx.out, "Content-Type: %s\r\nX-Accel-Buffering: no\r\n\r\n", type);
+}
+
+bool http_stream_write(struct http_req *req, const char *data, size_t len)
+{
+    FCGX_Stream *out = ((struct request *)req)->fcgx.out;
+
+    if (((struct request *)req)->head)
+        return false;
+    while (len > 0 && FCGX_GetError(out) == 0) {
+        size_t part = len < WRITE_MAX_BYTES ? len : WRITE_MAX_BYTES;
+
+        FCGX_PutStr(data, (int)part, out);
+        data += part;
+        len -= part;
+    }
+    return FCGX_GetError(out) == 0;
+}
+
+void http_stream_end(struct http_req *req, bool whole)
+{
+    struct request *r = (struct request *)req;
+
+    if (whole)
+        FCGX_Finish_r(&r->fcgx);
+    log_and_free(r, 200);
 }
 
 bool http_wait(struct http_req *req, long ms)
@@ -442,13 +497,25 @@ const char *http_match(struct arena *a, const char *pattern, const char *path)
     return arena_memdup(a, path + fixed, len);
 }
 
+/* What the route's pattern matches of the path; a path that another route names word for word is no
+ * ":id". */
+static const char *match(const struct http_route *routes, const struct http_route *r,
+                         const struct http_req *req)
+{
+    if (strchr(r->pattern, ':') != NULL)
+        for (; routes->handle != NULL; routes++)
+            if (strcmp(routes->pattern, req->path) == 0)
+                return NULL;
+    return http_match(req->arena, r->pattern, req->path);
+}
+
 /* The methods that the path takes, for Allow. */
 static const char *allowed(const struct http_route *routes, struct http_req *req)
 {
     struct buf *b = buf_create(req->arena, 256);
 
     for (const struct http_route *r = routes; r->handle != NULL; r++) {
-        if (http_match(req->arena, r->pattern, req->path) == NULL)
+        if (match(routes, r, req) == NULL)
             continue;
         buf_printf(b, "%s%s%s", b->len ? ", " : "", r->method,
                    strcmp(r->method, "GET") == 0 ? ", HEAD" : "");
@@ -464,8 +531,7 @@ static const struct http_route *find(const struct http_route *routes, struct htt
     for (const struct http_route *r = routes; r->handle != NULL; r++) {
         const char *id;
 
-        if (strcmp(r->method, req->method) != 0 ||
-            (id = http_match(req->arena, r->pattern, req->path)) == NULL)
+        if (strcmp(r->method, req->method) != 0 || (id = match(routes, r, req)) == NULL)
             continue;
         req->param = *id ? arena_strdup(req->arena, id) : NULL;
         return r;

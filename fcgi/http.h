@@ -73,6 +73,17 @@ void http_send(struct http_req *req, int status);
 void http_send_as(struct http_req *req, int status, const char *type);   /* Content-Type */
 void http_send_text(struct http_req *req, int status, const char *text); /* text/plain */
 void http_fail(struct http_req *req, const struct err *e);
+/* With one more member in the problem: what the client has to know to ask again. */
+void http_fail_with(struct http_req *req, const struct err *e, const char *member, long long value);
+
+/*
+ * A 200 whose length nobody knows yet: begin, then write as often as there is something, at the
+ * pace of the client, then end. http_stream_write() is false when nobody reads any more. An end
+ * that is not `whole` is seen by the client to be broken.
+ */
+void http_stream_begin(struct http_req *req, const char *type);
+bool http_stream_write(struct http_req *req, const char *data, size_t len);
+void http_stream_end(struct http_req *req, bool whole);
 
 /*
  * End the request in a way that is seen to be broken: the answer so far, with a Content-Length that

@@ -4,26 +4,38 @@
 
 #include "common/config.h"
 #include "common/log.h"
-#include "common/trace.h"
+#include "common/trace_stats.h"
 #include "common/uuid.h"
-#include "fcgi/api.h"
+#include "fcgi/traces/export.h"
+#include "fcgi/traces/query.h"
 
-/* Deleting everything takes as long as it takes; each of its transactions is short. */
-enum { DELETE_DEADLINE_MS = 10000 };
+/*
+ * Deleting many takes as long as it takes; each of its transactions is short. What has to look at
+ * every trace may take longer than what has not.
+ */
+enum { DELETE_DEADLINE_MS = 10000, SCAN_DEADLINE_MS = 4500, CONFIRM_MAX = 1000000 };
 
 static bool read_query(const struct http_req *req, struct trace_query *q, struct err *e)
 {
     const char *view = http_query(req, "view"), *count = http_query(req, "count");
 
-    *q = (struct trace_query){.full = view == NULL || strcmp(view, "full") == 0,
-                              .count = count != NULL};
-    if (!q->full && strcmp(view, "summary") != 0)
+    *q = (struct trace_query){.sort = http_query(req, "sort"), .count = count != NULL};
+    if (view != NULL && strcmp(view, "summary") == 0)
+        q->form = TRACE_SUMMARY;
+    else if (view != NULL && strcmp(view, "full") != 0)
         return err_set(e, ERR_INPUT, "view: full or summary expected");
     if (count != NULL && strcmp(count, "exact") != 0)
         return err_set(e, ERR_INPUT, "count: exact expected");
-    for (int f = 0; f < TRACE_FILTER_COUNT; f++)
-        q->filters[f] = http_query(req, trace_filter_names[f]);
+    query_read_filter(req, &q->filter);
     return api_page_request(req, &q->page, e);
+}
+
+static int list_deadline_ms(const struct trace_query *q)
+{
+    bool scans =
+        q->filter.values[TRACE_BY_Q] != NULL || (q->count && !trace_filter_empty(&q->filter));
+
+    return scans ? SCAN_DEADLINE_MS : api_deadline_ms();
 }
 
 static void list(struct http_req *req)
@@ -32,8 +44,8 @@ static void list(struct http_req *req)
     struct page page;
     struct err e;
 
-    if (!read_query(req, &q, &e) ||
-        !trace_list(api_db(req), req->arena, api_identity(req), &q, api_deadline_ms(), &page, &e))
+    if (!read_query(req, &q, &e) || !trace_list(api_db(req), req->arena, api_identity(req), &q,
+                                                list_deadline_ms(&q), &page, &e))
         http_fail(req, &e);
     else
         api_send_page(req, "traces", &q.page, &page);
@@ -49,6 +61,39 @@ static void get(struct http_req *req)
         http_fail(req, &e);
     else
         api_send_one(req, 200, "trace", doc);
+}
+
+static void send_json(struct http_req *req, const char *doc, const struct err *e)
+{
+    if (doc == NULL) {
+        http_fail(req, e);
+    } else {
+        http_puts(req, doc);
+        http_send(req, 200);
+    }
+}
+
+static void get_facets(struct http_req *req)
+{
+    struct trace_filter f;
+    struct err e;
+
+    query_read_filter(req, &f);
+    send_json(req,
+              trace_facets(api_db(req), req->arena, api_identity(req), &f, SCAN_DEADLINE_MS, &e),
+              &e);
+}
+
+static void get_stats(struct http_req *req)
+{
+    struct trace_filter f;
+    struct err e;
+
+    query_read_filter(req, &f);
+    send_json(req,
+              trace_stats(api_db(req), req->arena, api_identity(req), &f, http_query(req, "bucket"),
+                          SCAN_DEADLINE_MS, &e),
+              &e);
 }
 
 static void send_deleted(struct http_req *req, long long n)
@@ -88,25 +133,82 @@ static void delete_all(struct http_req *req)
         send_deleted(req, n);
 }
 
-/* ?id= or ?deleteAll=true, never both. */
-static void delete_some(struct http_req *req)
+/* Without the number, or with another, the client is told it. */
+static void refuse_unconfirmed(struct http_req *req, const struct trace_filter *f)
 {
-    const char *id = http_query(req, "id"), *all = http_query(req, "deleteAll");
+    long long count;
     struct err e;
 
-    if (id != NULL && all != NULL)
-        err_set(&e, ERR_INPUT, "deleteAll: not together with id");
+    if (!trace_count(api_db(req), req->arena, api_identity(req), f, DELETE_DEADLINE_MS, &count,
+                     &e)) {
+        http_fail(req, &e);
+        return;
+    }
+    err_set(&e, ERR_INPUT, "confirm: the number of traces that match expected: %lld", count);
+    http_fail_with(req, &e, "count", count);
+}
+
+static void delete_matching(struct http_req *req, struct trace_filter *f)
+{
+    struct db_identity *who = api_identity(req);
+    long long matched, deleted;
+    long confirmed;
+    struct err e;
+
+    if (!trace_filter_check(req->arena, f, &e) ||
+        !http_query_int(req, "confirm", 0, CONFIRM_MAX, -1, &confirmed, &e)) {
+        http_fail(req, &e);
+        return;
+    }
+    if (confirmed < 0) {
+        refuse_unconfirmed(req, f);
+        return;
+    }
+    who->filter = f->scope + 1; /* without its & */
+    if (trace_delete_matching(api_db(req), req->arena, who, f, confirmed, DELETE_DEADLINE_MS,
+                              &matched, &deleted, &e))
+        send_deleted(req, deleted);
+    else if (e.kind == ERR_CONFLICT)
+        http_fail_with(req, &e, "count", matched);
+    else
+        http_fail(req, &e);
+}
+
+/* The first of these parameters that is given; NULL: none is. */
+static const char *given(const struct http_req *req, const char *const names[])
+{
+    while (*names != NULL && http_query(req, *names) == NULL)
+        names++;
+    return *names;
+}
+
+/* By id, everything, or by filters with the number of those that match: one of the three. */
+static void delete_some(struct http_req *req)
+{
+    static const char *const beside_id[] = {TRACE_FILTER_NAMES "confirm", NULL};
+    static const char *const beside_all[] = {"id", TRACE_FILTER_NAMES "confirm", NULL};
+    const char *id = http_query(req, "id"), *all = http_query(req, "deleteAll"), *other;
+    struct trace_filter f;
+    struct err e;
+
+    query_read_filter(req, &f);
+    if (all != NULL && (other = given(req, beside_all)) != NULL)
+        err_set(&e, ERR_INPUT, "deleteAll: not together with %s", other);
+    else if (id != NULL && (other = given(req, beside_id)) != NULL)
+        err_set(&e, ERR_INPUT, "id: not together with %s", other);
     else if (all != NULL && strcmp(all, "true") != 0)
         err_set(&e, ERR_INPUT, "deleteAll: true expected");
     else if (id != NULL && !uuid_valid(id))
         err_set(&e, ERR_INPUT, "id: UUID expected");
-    else if (id == NULL && all == NULL)
-        err_set(&e, ERR_INPUT, "id: expected, or deleteAll=true");
+    else if (id == NULL && all == NULL && trace_filter_empty(&f))
+        err_set(&e, ERR_INPUT, "id: expected, or filters with confirm, or deleteAll=true");
     else {
         if (all != NULL)
             delete_all(req);
-        else
+        else if (id != NULL)
             delete_id(req, id);
+        else
+            delete_matching(req, &f);
         return;
     }
     http_fail(req, &e);
@@ -117,12 +219,18 @@ static void healthz(struct http_req *req)
     http_send_text(req, 200, "ok\n");
 }
 
-static const char *const list_query[] = {API_PAGE_PARAMETERS, "view", "count",
+static const char *const list_query[] = {API_PAGE_PARAMETERS, "view", "count", "sort",
                                          TRACE_FILTER_NAMES NULL};
-static const char *const delete_query[] = {"id", "deleteAll", NULL};
+static const char *const facets_query[] = {TRACE_FILTER_NAMES NULL};
+static const char *const stats_query[] = {"bucket", TRACE_FILTER_NAMES NULL};
+static const char *const export_query[] = {"format", "sort", TRACE_FILTER_NAMES NULL};
+static const char *const delete_query[] = {"id", "deleteAll", "confirm", TRACE_FILTER_NAMES NULL};
 
 static const struct http_route routes[] = {
     {"GET", "/api/traces", list, 0, list_query},
+    {"GET", "/api/traces/facets", get_facets, 0, facets_query},
+    {"GET", "/api/traces/stats", get_stats, 0, stats_query},
+    {"GET", "/api/traces/export", export_send, 0, export_query},
     {"GET", "/api/traces/:id", get, 0, NULL},
     {"DELETE", "/api/traces", delete_some, 0, delete_query},
     {"DELETE", "/api/traces/:id", delete_one, 0, NULL},

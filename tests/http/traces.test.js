@@ -339,7 +339,7 @@ describe('pages', () => {
       ['count=exact&limit=2', 10],
       ['count=exact&limit=2&offset=9', 10],
       ['count=exact&status=failed', 7],
-      ['count=exact&provider=none', 0],
+      ['count=exact&provider=nobody', 0],
     ])
       assert.equal((await call('GET', `/api/traces?${query}`)).body.total, total, query);
     assert.equal((await call('GET', '/api/traces?count=exact', { as: 'admin' })).body.total, 15);

@@ -34,7 +34,7 @@ static void clear(void *result)
     PQclear(result);
 }
 
-/* What the list statement would give: (doc, created_at, id). */
+/* What the list statement would give: (doc, value, id). */
 static struct db_rows *rows_of(const struct row *from, int count)
 {
     PGresAttDesc columns[3] = {{.name = "doc"}, {.name = "created_at"}, {.name = "id"}};
@@ -77,7 +77,7 @@ static void assert_refused(const char *cursor, const char *scope)
     ck_assert_msg(!begins(cursor, scope, &at, &e), "taken: %s", cursor);
     ck_assert_int_eq(e.kind, ERR_INPUT);
     ck_assert_int_eq(strncmp(e.text, "cursor: ", 8), 0);
-    ck_assert_ptr_null(at.created_at);
+    ck_assert_ptr_null(at.value);
     ck_assert_ptr_null(at.id);
 }
 
@@ -104,7 +104,7 @@ START_TEST(begins_at_the_first_row_without_a_cursor)
     struct err e;
 
     ck_assert(begins(NULL, "traces", &at, &e));
-    ck_assert_ptr_null(at.created_at);
+    ck_assert_ptr_null(at.value);
     ck_assert_ptr_null(at.id);
 }
 END_TEST
@@ -116,7 +116,7 @@ START_TEST(a_cursor_leads_back_to_its_row)
     struct err e;
 
     ck_assert(begins(cursor_of(row, "traces&status=failed"), "traces&status=failed", &at, &e));
-    ck_assert_str_eq(at.created_at, row->created_at);
+    ck_assert_str_eq(at.value, row->created_at);
     ck_assert_str_eq(at.id, row->id);
 }
 END_TEST
@@ -204,7 +204,7 @@ START_TEST(refuses_or_survives_a_cursor_with_any_byte_changed)
             changed[n] = (char)c;
             if (begins(changed, "traces", &at, &e)) { /* another row: of the right form at least */
                 ck_assert_uint_eq(strlen(at.id), 36);
-                ck_assert_uint_eq(strspn(at.created_at, "0123456789-T:.+"), strlen(at.created_at));
+                ck_assert_uint_eq(strspn(at.value, "0123456789-T:.+"), strlen(at.value));
             } else {
                 ck_assert_int_eq(e.kind, ERR_INPUT);
             }

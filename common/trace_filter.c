@@ -1,0 +1,268 @@
+#include "common/trace_filter.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/instant.h"
+#include "common/utf8.h"
+#include "common/uuid.h"
+
+enum {
+    SQL_MAX = 32 * 1024,
+    SCOPE_MAX = 16 * 1024,
+    TEXT_MAX_CHARACTERS = 200,
+    VALUES_MAX = 50, /* of one filter */
+    SEARCH_MIN_CHARACTERS = 3,
+};
+
+#define NONE "none" /* null, where a filter takes it */
+
+#define TRACE_SQL(name, parameter, value, sql) {value, sql},
+static const struct {
+    enum trace_value value;
+    const char *sql; /* with a %d for the parameter's number; of words and names the column */
+} filters[TRACE_FILTER_COUNT] = {TRACE_FILTERS(TRACE_SQL)};
+
+const char *const trace_filter_names[TRACE_FILTER_COUNT] = {TRACE_FILTER_NAMES};
+
+/* ---- what is asked for ---- */
+
+static bool is_status(const char *s)
+{
+    return strcmp(s, "started") == 0 || strcmp(s, "completed") == 0 || strcmp(s, "failed") == 0;
+}
+
+static bool check_words(struct arena *a, enum trace_by by, const char *value, struct err *e)
+{
+    const char *name = trace_filter_names[by];
+    char *rest = arena_strdup(a, value), *word;
+    int n = 0;
+
+    while ((word = strsep(&rest, ",")) != NULL) {
+        size_t characters = utf8_count(word, strlen(word));
+
+        if (by == TRACE_BY_STATUS && !is_status(word))
+            return err_set(e, ERR_INPUT, "%s: started, completed or failed expected", name);
+        if (characters < 1 || characters > TEXT_MAX_CHARACTERS)
+            return err_set(e, ERR_INPUT, "%s: 1 to %d characters expected", name,
+                           TEXT_MAX_CHARACTERS);
+        if (++n > VALUES_MAX)
+            return err_set(e, ERR_INPUT, "%s: at most %d values expected", name, VALUES_MAX);
+    }
+    return true;
+}
+
+static bool check_number(enum trace_by by, const char *value, struct err *e)
+{
+    char *end;
+    long n;
+
+    errno = 0;
+    n = strtol(value, &end, 10);
+    return (isdigit((unsigned char)*value) && *end == '\0' && errno == 0 && n <= INT_MAX) ||
+           err_set(e, ERR_INPUT, "%s: whole number from 0 to %d expected", trace_filter_names[by],
+                   INT_MAX);
+}
+
+static bool check_time(struct arena *a, enum trace_by by, const char **value, struct err *e)
+{
+    int64_t at;
+
+    if (!instant_parse(*value, &at))
+        return err_set(e, ERR_INPUT, "%s: time expected, like 2026-11-25T10:00:00Z",
+                       trace_filter_names[by]);
+    *value = instant_text(a, at);
+    return true;
+}
+
+static bool check_search(struct trace_filter *f, struct err *e)
+{
+    const char *words = f->values[TRACE_BY_Q];
+    size_t characters = utf8_count(words, strlen(words));
+
+    if (characters < 1 || characters > TEXT_MAX_CHARACTERS)
+        return err_set(e, ERR_INPUT, "q: 1 to %d characters expected", TEXT_MAX_CHARACTERS);
+    f->indexed = characters >= SEARCH_MIN_CHARACTERS;
+    return f->indexed || f->values[TRACE_BY_FROM] != NULL ||
+           err_set(e, ERR_INPUT, "q: %d characters expected, or fewer together with from",
+                   SEARCH_MIN_CHARACTERS);
+}
+
+static bool check_one(struct arena *a, struct trace_filter *f, enum trace_by by, struct err *e)
+{
+    switch (filters[by].value) {
+    case TRACE_UUID:
+        return uuid_valid(f->values[by]) ||
+               err_set(e, ERR_INPUT, "%s: UUID expected", trace_filter_names[by]);
+    case TRACE_WORDS:
+    case TRACE_NAMES:
+        return check_words(a, by, f->values[by], e);
+    case TRACE_TIME:
+        return check_time(a, by, &f->values[by], e);
+    case TRACE_NUMBER:
+        return check_number(by, f->values[by], e);
+    case TRACE_SEARCH:
+        return check_search(f, e);
+    }
+    return false;
+}
+
+bool trace_filter_check(struct arena *a, struct trace_filter *f, struct err *e)
+{
+    struct buf *scope = buf_create(a, SCOPE_MAX);
+
+    for (int by = 0; by < TRACE_FILTER_COUNT; by++) {
+        if (f->values[by] == NULL)
+            continue;
+        if (!check_one(a, f, (enum trace_by)by, e))
+            return false;
+        buf_printf(scope, "&%s=%s", trace_filter_names[by], f->values[by]);
+    }
+    if (scope->full) /* two of them would look the same to a cursor */
+        return err_set(e, ERR_INPUT, "query: at most %d bytes of filters expected", SCOPE_MAX);
+    f->scope = buf_text(scope);
+    return true;
+}
+
+bool trace_filter_empty(const struct trace_filter *f)
+{
+    for (int by = 0; by < TRACE_FILTER_COUNT; by++)
+        if (f->values[by] != NULL)
+            return false;
+    return true;
+}
+
+/* ---- the statement ---- */
+
+void trace_sql_begin(struct trace_sql *s, struct arena *a)
+{
+    *s = (struct trace_sql){.arena = a, .text = buf_create(a, SQL_MAX)};
+}
+
+int trace_sql_arg(struct trace_sql *s, struct db_arg value)
+{
+    if (s->args == DB_ARGS_MAX)
+        abort();
+    s->call.args[s->args] = value;
+    return ++s->args;
+}
+
+void trace_sql_end(struct trace_sql *s)
+{
+    struct db_statement *statement = arena_alloc(s->arena, sizeof *statement);
+
+    if (s->text->full)
+        abort();
+    *statement = (struct db_statement){NULL, buf_text(s->text), s->args};
+    s->call.statement = statement;
+}
+
+/* The values without "none"; NULL if none is left. */
+static const char *take_none(struct arena *a, const char *values, bool *none)
+{
+    char *rest = arena_strdup(a, values), *word;
+    struct buf *kept = buf_create(a, strlen(values) + 1);
+
+    *none = false;
+    while ((word = strsep(&rest, ",")) != NULL) {
+        if (strcmp(word, NONE) == 0)
+            *none = true;
+        else
+            buf_printf(kept, "%s%s", kept->len ? "," : "", word);
+    }
+    return kept->len ? buf_text(kept) : NULL;
+}
+
+static void add_words(struct trace_sql *s, enum trace_by by, const char *values)
+{
+    const char *column = filters[by].sql;
+    bool none = false;
+
+    if (filters[by].value == TRACE_NAMES)
+        values = take_none(s->arena, values, &none);
+    if (values == NULL) {
+        buf_printf(s->text, "%s IS NULL", column);
+        return;
+    }
+    buf_puts(s->text, "(");
+    if (none)
+        buf_printf(s->text, "%s IS NULL OR ", column);
+    buf_printf(s->text,
+               strchr(values, ',') == NULL ? "%s = $%d)" : "%s = ANY (string_to_array($%d, ',')))",
+               column, trace_sql_arg(s, db_arg(values)));
+}
+
+/* LIKE's own characters stand for themselves. */
+static const char *escape(struct arena *a, const char *words)
+{
+    struct buf *b = buf_create(a, 2 * strlen(words) + 1);
+
+    for (; *words; words++) {
+        if (strchr("%_\\", *words) != NULL)
+            buf_puts(b, "\\");
+        buf_add(b, words, 1);
+    }
+    return buf_text(b);
+}
+
+static int search_arg(struct trace_sql *s, const struct trace_filter *f)
+{
+    return trace_sql_arg(s, db_arg(escape(s->arena, f->values[TRACE_BY_Q])));
+}
+
+void trace_filter_add_text(struct trace_sql *s, const struct trace_filter *f)
+{
+    buf_printf(s->text,
+               "trace_text(outline_preview, last_error, error_message, model)"
+               " LIKE '%%' || lower($%d) || '%%'",
+               search_arg(s, f));
+}
+
+static void add_one(struct trace_sql *s, const struct trace_filter *f, enum trace_by by)
+{
+    switch (filters[by].value) {
+    case TRACE_WORDS:
+    case TRACE_NAMES:
+        add_words(s, by, f->values[by]);
+        break;
+    case TRACE_SEARCH:
+        if (f->indexed)
+            buf_printf(s->text, "ctid = ANY ((SELECT trace_search($%d))::tid[])", search_arg(s, f));
+        else
+            trace_filter_add_text(s, f);
+        break;
+    default:
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+        buf_printf(s->text, filters[by].sql, trace_sql_arg(s, db_arg(f->values[by])));
+#pragma GCC diagnostic pop
+    }
+}
+
+void trace_filter_add(struct trace_sql *s, const struct trace_filter *f, unsigned without)
+{
+    const char *word = " WHERE ";
+
+    if (f->owner != NULL) {
+        buf_printf(s->text, " WHERE owner = $%d", trace_sql_arg(s, db_arg(f->owner)));
+        word = " AND ";
+    }
+    for (int by = 0; by < TRACE_FILTER_COUNT; by++) {
+        if (f->values[by] == NULL || (without & TRACE_BIT(by)))
+            continue;
+        buf_puts(s->text, word);
+        add_one(s, f, (enum trace_by)by);
+        word = " AND ";
+    }
+}
+
+void trace_filter_add_one(struct trace_sql *s, const struct trace_filter *f, enum trace_by by)
+{
+    if (f->values[by] != NULL)
+        add_one(s, f, by);
+    else
+        buf_puts(s->text, "true");
+}

@@ -1,0 +1,328 @@
+#include "common/trace_stats.h"
+
+#include <string.h>
+
+#include "common/instant.h"
+
+enum { FACET_VALUES_MAX = 50, BUCKETS_DEFAULT = 120, BUCKETS_MAX = 800, EXACT_MAX = 20000 };
+
+/* The cells of a year fit. */
+static const struct db_statement room = {"trace_room",
+                                         "SELECT set_config('work_mem', '64MB', true)", 0};
+
+static const char *run(struct db *db, struct arena *a, const struct db_identity *who,
+                       struct trace_sql *s, int deadline_ms, struct err *e)
+{
+    struct db_call calls[2] = {{&room, {{0}}}};
+    struct db_rows *rows[2];
+
+    trace_sql_end(s);
+    calls[1] = s->call;
+    if (!db_run(db, a, who, calls, 2, rows, DB_RETRY, deadline_ms, e))
+        return NULL;
+    return db_value(rows[1], 0, 0);
+}
+
+/* ---- facets ---- */
+
+static const struct {
+    const char *name, *column;
+    enum trace_by by;
+} facets[] = {
+    {"status", "status", TRACE_BY_STATUS},
+    {"provider", "provider_used", TRACE_BY_PROVIDER},
+    {"model", "model", TRACE_BY_MODEL},
+    {"error_class", "error_class", TRACE_BY_ERROR_CLASS},
+};
+
+enum { FACETS = sizeof facets / sizeof *facets };
+
+/* The conditions of the other facets, on the cells. */
+static void add_others(struct trace_sql *s, const struct trace_filter *f, int but)
+{
+    for (int i = 0; i < FACETS; i++) {
+        if (i == but || f->values[facets[i].by] == NULL)
+            continue;
+        buf_puts(s->text, " AND ");
+        trace_filter_add_one(s, f, facets[i].by);
+    }
+}
+
+static void add_facet(struct trace_sql *s, const struct trace_filter *f, int i)
+{
+    buf_printf(s->text,
+               "%s'%s', (SELECT coalesce(json_agg(v ORDER BY v.count DESC, v.value), '[]')"
+               " FROM (SELECT %s AS value, sum(n) AS count FROM cells WHERE true",
+               i > 0 ? ", " : "", facets[i].name, facets[i].column);
+    add_others(s, f, i);
+    buf_printf(s->text, " GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT %d) v)", FACET_VALUES_MAX);
+}
+
+const char *trace_facets(struct db *db, struct arena *a, const struct db_identity *who,
+                         struct trace_filter *f, int deadline_ms, struct err *e)
+{
+    unsigned without = 0;
+    struct trace_sql s;
+
+    if (!trace_filter_check(a, f, e))
+        return NULL;
+    trace_sql_begin(&s, a);
+    buf_puts(s.text, "WITH cells AS MATERIALIZED ("
+                     "SELECT status, provider_used, model, error_class, count(*) AS n"
+                     "  FROM lesson_traces");
+    for (int i = 0; i < FACETS; i++)
+        without |= TRACE_BIT(facets[i].by);
+    trace_filter_add(&s, f, without);
+    buf_puts(s.text, " GROUP BY 1, 2, 3, 4) SELECT json_build_object('facets', json_build_object(");
+    for (int i = 0; i < FACETS; i++)
+        add_facet(&s, f, i);
+    buf_puts(s.text, "), 'total', (SELECT coalesce(sum(n), 0) FROM cells WHERE true");
+    add_others(&s, f, -1);
+    buf_puts(s.text, "))");
+    return run(db, a, who, &s, deadline_ms, e);
+}
+
+/* ---- the time that statistics are of ---- */
+
+#define TRACE_BUCKET(name, seconds) {name, seconds},
+static const struct bucket {
+    const char *name;
+    int64_t seconds;
+} buckets[] = {TRACE_BUCKETS(TRACE_BUCKET)};
+
+enum { BUCKETS = sizeof buckets / sizeof *buckets };
+
+struct period {
+    int64_t from, to;
+    const struct bucket *bucket;
+};
+
+static const struct bucket *default_bucket(int64_t length)
+{
+    const struct bucket *b = buckets;
+
+    while (b < buckets + BUCKETS - 1 && length > b->seconds * INSTANT_SECOND * BUCKETS_DEFAULT)
+        b++;
+    return b;
+}
+
+static bool read_bucket(const char *name, struct period *p, struct err *e)
+{
+    int64_t length = p->to - p->from;
+
+    p->bucket = default_bucket(length);
+    for (int i = 0; name != NULL && i < BUCKETS; i++)
+        if (strcmp(buckets[i].name, name) == 0) {
+            p->bucket = &buckets[i];
+            name = NULL;
+        }
+    if (name != NULL)
+        return err_set(e, ERR_INPUT,
+                       "bucket: minute, 5min, 15min, hour, 6h, day, week or month expected");
+    return length / (p->bucket->seconds * INSTANT_SECOND) <= BUCKETS_MAX ||
+           err_set(e, ERR_INPUT, "bucket: more than %d of %s from from to to", BUCKETS_MAX,
+                   p->bucket->name);
+}
+
+/* The filters from and to are those of the period from now on. */
+static bool read_period(struct arena *a, struct trace_filter *f, const char *bucket,
+                        struct period *p, struct err *e)
+{
+    p->to = instant_now();
+    if (f->values[TRACE_BY_TO] != NULL)
+        instant_parse(f->values[TRACE_BY_TO], &p->to);
+    p->from = p->to - INSTANT_DAY;
+    if (f->values[TRACE_BY_FROM] != NULL)
+        instant_parse(f->values[TRACE_BY_FROM], &p->from);
+    if (p->from >= p->to)
+        return err_set(e, ERR_INPUT, "from: a time before to expected");
+    f->values[TRACE_BY_TO] = instant_text(a, p->to);
+    f->values[TRACE_BY_FROM] = instant_text(a, p->from - (p->to - p->from)); /* the previous, too */
+    return read_bucket(bucket, p, e);
+}
+
+/* ---- statistics ---- */
+
+/*
+ * cells: what has time, provider, model, error class, status and about the same duration in
+ * common, read once; all else is summed from them. A bin of durations is 1 % wide, or one
+ * millisecond where there are few rows. Its least and greatest are kept: so what is alone in its
+ * bin is exact in any case.
+ */
+#define BIN_EXACT "total_duration_ms"
+#define BIN                                                                                        \
+    "CASE WHEN total_duration_ms < 100 THEN total_duration_ms"                                     \
+    " ELSE (ln(total_duration_ms) * 100)::int END"
+#define CELLS                                                                                      \
+    " END AS bin, count(*) AS n, min(total_duration_ms) AS low, max(total_duration_ms) AS high,"   \
+    "       count(*) FILTER (WHERE cardinality(fallback_providers) > 0) AS fallbacks,"             \
+    "       sum(llm_call_count) AS calls, sum(prompt_tokens)::bigint AS prompt,"                   \
+    "       sum(completion_tokens)::bigint AS completion, sum(total_tokens)::bigint AS tokens,"    \
+    "       sum(cost_usd) AS cost, count(cost_usd) AS known"                                       \
+    "  FROM lesson_traces"
+
+/* kind: which of the columns the group is not by; the bits of grouping(). */
+#define SUMS                                                                                       \
+    "dims AS MATERIALIZED ("                                                                       \
+    "SELECT at IS NOT NULL AS current, at, provider_used, model, error_class, status,"             \
+    "       sum(n) AS n, sum(fallbacks) AS fallbacks, sum(calls) AS calls, sum(prompt) AS prompt," \
+    "       sum(completion) AS completion, sum(tokens) AS tokens, sum(cost) AS cost,"              \
+    "       sum(known) AS known"                                                                   \
+    "  FROM cells GROUP BY 1, 2, 3, 4, 5, 6),"                                                     \
+    "sums AS ("                                                                                    \
+    "SELECT grouping(provider_used, model, at) AS kind, current, provider_used, model, at,"        \
+    "       sum(n) AS requests,"                                                                   \
+    "       coalesce(sum(n) FILTER (WHERE status = 'completed'), 0) AS completed,"                 \
+    "       coalesce(sum(n) FILTER (WHERE status = 'failed'), 0) AS failed,"                       \
+    "       coalesce(sum(n) FILTER (WHERE status = 'started'), 0) AS started,"                     \
+    "       sum(fallbacks) AS fallbacks, sum(calls) AS llm_call_count, sum(prompt) AS "            \
+    "prompt_tokens,"                                                                               \
+    "       sum(completion) AS completion_tokens, sum(tokens) AS total_tokens, sum(cost) AS "      \
+    "cost_usd,"                                                                                    \
+    "       sum(cost) FILTER (WHERE status = 'failed') AS failed_cost_usd, sum(known) AS "         \
+    "cost_known"                                                                                   \
+    "  FROM dims GROUP BY GROUPING SETS ((current), (current, provider_used),"                     \
+    "                                    (current, provider_used, model), (current, at))),"
+
+#define RANK(p) "ceil(" p " * total)"
+/* The value at a rank: within a bin of several, between its least and its greatest. */
+#define PERCENTILE(p)                                                                              \
+    "min(low + round((high - low) * greatest(" RANK(                                               \
+        p) " - (upto - n) - 1, 0) / greatest(n - 1, 1))) FILTER (WHERE upto >= " RANK(p) ")::int"
+#define PERCENTILES                                                                                \
+    "hist AS ("                                                                                    \
+    "SELECT grouping(provider_used, model, at) AS kind, current, provider_used, model, at, bin,"   \
+    "       sum(n) AS n, min(low) AS low, max(high) AS high"                                       \
+    "  FROM (SELECT at IS NOT NULL AS current, at, provider_used, model, bin, n, low, high"        \
+    "          FROM cells WHERE bin IS NOT NULL) c"                                                \
+    " GROUP BY GROUPING SETS ((current, bin), (current, provider_used, bin),"                      \
+    "                         (current, provider_used, model, bin), (current, at, bin))),"         \
+    "ranked AS ("                                                                                  \
+    "SELECT *, sum(n) OVER (g ORDER BY bin) AS upto, sum(n) OVER g AS total"                       \
+    "  FROM hist WINDOW g AS (PARTITION BY kind, current, provider_used, model, at)),"             \
+    "percentiles AS ("                                                                             \
+    "SELECT kind, current, provider_used, model, at, max(total) AS n, " PERCENTILE(                \
+        "0.5") " AS p50, " PERCENTILE("0.95") " AS p95, " PERCENTILE("0.99") " AS p99"             \
+                                                                             "  FROM ranked "      \
+                                                                             "GROUP BY 1, 2, 3, "  \
+                                                                             "4, 5),"
+
+/* A group of each kind as it is answered; sums of nothing are null, counts 0. */
+#define DURATION                                                                                   \
+    "json_build_object('p50', p50, 'p95', p95, 'p99', p99, 'n', coalesce(t.n, 0)) AS duration_ms"
+#define RATE "round(failed / nullif(completed + failed, 0), 6)::float8 AS error_rate"
+#define GROUPS                                                                                     \
+    "groups AS MATERIALIZED ("                                                                     \
+    "SELECT s.*, p50, p95, p99, t.n"                                                               \
+    "  FROM sums s LEFT JOIN percentiles t"                                                        \
+    "    ON t.kind = s.kind AND t.current = s.current"                                             \
+    "   AND t.provider_used IS NOT DISTINCT FROM s.provider_used"                                  \
+    "   AND t.model IS NOT DISTINCT FROM s.model AND t.at IS NOT DISTINCT FROM s.at) "
+#define TOTALS                                                                                     \
+    "coalesce(requests, 0) AS requests, coalesce(completed, 0) AS completed,"                      \
+    " coalesce(failed, 0) AS failed, coalesce(started, 0) AS started, " RATE ","                   \
+    " coalesce(fallbacks, 0) AS fallbacks, " DURATION ","                                          \
+    " coalesce(llm_call_count, 0) AS llm_call_count, prompt_tokens, completion_tokens,"            \
+    " total_tokens, cost_usd, failed_cost_usd, coalesce(cost_known, 0) AS cost_known"
+#define TOTALS_OF(which)                                                                           \
+    "(SELECT row_to_json(r) FROM (SELECT " TOTALS                                                  \
+    " FROM (VALUES (1)) one LEFT JOIN groups t ON kind = 7 AND " which ") r)"
+
+#define ANSWER                                                                                     \
+    "'totals', " TOTALS_OF("current") ", 'previous', " TOTALS_OF(                                  \
+        "NOT current") ","                                                                         \
+                       "'by_provider', (SELECT coalesce(json_agg(row_to_json(r)), '[]') FROM ("    \
+                       "  SELECT provider_used AS provider, " TOTALS " FROM groups t"              \
+                       "   WHERE kind = 3 AND current ORDER BY t.requests DESC, 1) r),"            \
+                       "'by_model', (SELECT coalesce(json_agg(row_to_json(r)), '[]') FROM ("       \
+                       "  SELECT provider_used AS provider, model, " TOTALS " FROM groups t"       \
+                       "   WHERE kind = 1 AND current ORDER BY t.requests DESC, 1, 2) r),"         \
+                       "'by_error_class', (SELECT coalesce(json_agg(row_to_json(r)), '[]') FROM (" \
+                       "  SELECT error_class, sum(n) AS count, sum(cost) AS cost_usd FROM dims"    \
+                       "   WHERE current AND error_class IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, " \
+                       "1) r),"                                                                    \
+                       "'series', (SELECT json_agg(row_to_json(r)) FROM ("                         \
+                       "  SELECT b.at, coalesce(started, 0) AS started, coalesce(completed, 0) "   \
+                       "AS completed,"                                                             \
+                       "         coalesce(failed, 0) AS failed, coalesce(requests, 0) AS "         \
+                       "requests, " RATE ","                                                       \
+                       "         " DURATION ", total_tokens, cost_usd"                             \
+                       "    FROM generate_series("
+
+/* Where the bucket of a time begins: in UTC, weeks on Mondays. */
+static void add_bucket(struct trace_sql *s, const struct period *p, const char *time)
+{
+    if (strcmp(p->bucket->name, "month") == 0)
+        buf_printf(s->text, "date_trunc('month', %s, 'UTC')", time);
+    else
+        buf_printf(s->text, "date_bin('%lld s', %s, '2001-01-01T00:00:00Z')",
+                   (long long)p->bucket->seconds, time);
+}
+
+static void add_answer(struct trace_sql *s, const struct period *p)
+{
+    int from = trace_sql_arg(s, db_arg(instant_text(s->arena, p->from)));
+    int to = trace_sql_arg(s, db_arg(instant_text(s->arena, p->to)));
+
+    buf_printf(s->text,
+               "SELECT json_build_object('stats', json_build_object('from', $%d::timestamptz,"
+               " 'to', $%d::timestamptz, 'bucket', '%s', " ANSWER,
+               from, to, p->bucket->name);
+    add_bucket(s, p, arena_printf(s->arena, "$%d::timestamptz", from));
+    buf_printf(s->text, ", $%d::timestamptz - interval '1 microsecond', interval '", to);
+    if (strcmp(p->bucket->name, "month") == 0)
+        buf_puts(s->text, "1 month'");
+    else
+        buf_printf(s->text, "%lld s'", (long long)p->bucket->seconds);
+    buf_puts(s->text, ") b (at) LEFT JOIN groups t ON kind = 6 AND t.current AND t.at = b.at"
+                      " ORDER BY b.at) r)))");
+}
+
+/* cells, all but their filters. */
+static void add_cells(struct trace_sql *s, const struct period *p, bool exact)
+{
+    buf_printf(s->text,
+               "WITH cells AS MATERIALIZED (SELECT CASE WHEN created_at >= $%d::timestamptz THEN ",
+               trace_sql_arg(s, db_arg(instant_text(s->arena, p->from))));
+    add_bucket(s, p, "created_at");
+    buf_printf(s->text,
+               " END AS at, provider_used, model, error_class, status,"
+               " CASE WHEN status <> 'started' THEN %s" CELLS,
+               exact ? BIN_EXACT : BIN);
+}
+
+/* Whether percentiles can be exact. */
+static bool look(struct db *db, struct arena *a, const struct db_identity *who,
+                 const struct trace_filter *f, int deadline_ms, bool *few, struct err *e)
+{
+    struct trace_sql s;
+    struct db_rows *rows;
+
+    trace_sql_begin(&s, a);
+    buf_puts(s.text, "SELECT count(*) FROM (SELECT FROM lesson_traces");
+    trace_filter_add(&s, f, 0);
+    buf_printf(s.text, " LIMIT %d) x", EXACT_MAX + 1);
+    trace_sql_end(&s);
+    if (!db_run(db, a, who, &s.call, 1, &rows, DB_RETRY, deadline_ms, e))
+        return false;
+    *few = db_int(rows, 0, 0) <= EXACT_MAX;
+    return true;
+}
+
+const char *trace_stats(struct db *db, struct arena *a, const struct db_identity *who,
+                        struct trace_filter *f, const char *bucket, int deadline_ms, struct err *e)
+{
+    struct trace_sql s;
+    struct period p;
+    bool few;
+
+    if (!trace_filter_check(a, f, e) || !read_period(a, f, bucket, &p, e) ||
+        !look(db, a, who, f, deadline_ms, &few, e))
+        return NULL;
+    trace_sql_begin(&s, a);
+    add_cells(&s, &p, few);
+    trace_filter_add(&s, f, 0);
+    buf_puts(s.text, " GROUP BY 1, 2, 3, 4, 5, 6), " SUMS PERCENTILES GROUPS);
+    add_answer(&s, &p);
+    return run(db, a, who, &s, deadline_ms, e);
+}
