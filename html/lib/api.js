@@ -4,6 +4,7 @@
 // Nothing here draws, retries or remembers: resource.js polls, notices.js reports.
 
 import { serverSays } from './clock.js';
+import { watchPace } from './notices.js';
 
 const ANSWER_TIMEOUT_MS = 20_000;
 const DELETE_ALL_TIMEOUT_MS = 300_000;
@@ -65,9 +66,10 @@ export const createLesson = (body, idempotencyKey) =>
 export const regenerateLesson = (id, body) =>
   send('POST', `${lessonPath(id)}/regenerate`, { body });
 
-export const deleteLesson = (id) => send('DELETE', lessonPath(id));
+// Of one thing: it outlives the page, for it may be sent as the page goes.
+export const deleteLesson = (id) => send('DELETE', lessonPath(id), { keepalive: true });
 
-export const deleteTrace = (id) => send('DELETE', path.trace(id));
+export const deleteTrace = (id) => send('DELETE', path.trace(id), { keepalive: true });
 
 export const deleteAllTraces = () =>
   send('DELETE', '/api/traces?deleteAll=true', { timeoutMs: DELETE_ALL_TIMEOUT_MS });
@@ -89,13 +91,14 @@ export function queryString(query = {}) {
 async function send(
   method,
   url,
-  { body, headers = {}, etag = null, signal = null, timeoutMs = ANSWER_TIMEOUT_MS } = {},
+  { body, headers = {}, etag = null, signal = null, keepalive = false, timeoutMs = ANSWER_TIMEOUT_MS } = {},
 ) {
   const deadline = AbortSignal.timeout(timeoutMs);
   let answer, text;
 
   try {
-    answer = await fetch(url, {
+    ({ answer, text } = await watchPace(fetchText(url, {
+      keepalive,
       method,
       cache: 'no-store',
       credentials: 'same-origin',
@@ -108,8 +111,7 @@ async function send(
         ...headers,
       },
       body: body === undefined ? undefined : JSON.stringify(body),
-    });
-    text = await answer.text();
+    })));
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new ApiError(
@@ -134,6 +136,12 @@ async function send(
     });
   }
   return { status: answer.status, data, etag: answer.headers.get('ETag') };
+}
+
+async function fetchText(url, options) {
+  const answer = await fetch(url, options);
+
+  return { answer, text: await answer.text() };
 }
 
 function parse(text) {

@@ -1,10 +1,11 @@
 // The frame of every page: header with navigation, failure banner, the view, messages.
 // A view's module ends with mount('Name in the navigation', View).
 
+import { elapsed } from './format.js';
 import { icon } from './icons.js';
-import { hush, useNotices } from './notices.js';
+import { useNotices } from './notices.js';
 import { Button, CopyButton } from './parts.js';
-import { Fragment, html, render, useState } from './preact.js';
+import { Fragment, html, render, useEffect, useState } from './preact.js';
 import { ThemeSwitch } from './theme.js';
 
 // To add a page: a line here, an .html shell, a view.
@@ -25,7 +26,7 @@ export function setTitle(text) {
 }
 
 function Page({ place, View }) {
-  const { failure, message } = useNotices();
+  const { failure, slowSince, messages, ...notices } = useNotices();
 
   return html`
     <${Fragment}>
@@ -40,16 +41,27 @@ function Page({ place, View }) {
           <${ThemeSwitch} />
         </div>
       </header>
-      ${failure && html`<${Banner} ...${failure} />`}
+      ${failure ? html`<${Banner} ...${failure} />` : slowSince && html`<${Slow} since=${slowSince} />`}
       <main id="main" tabindex="-1"><${View} /></main>
       <div class="toast-place" role="status" aria-live="polite">
-        ${message && html`
-          <div class="toast">
-            ${icon(message.tone === 'bad' ? 'warning' : 'check')}<span>${message.text}</span>
-            <${Button} look="quiet tight" icon="cross" label="Dismiss" onClick=${hush} />
-          </div>`}
+        ${messages.map((message) => html`<${Toast} key=${message} message=${message} ...${notices} />`)}
       </div>
     <//>`;
+}
+
+function Toast({ message, hush, takeBack, pause, run }) {
+  const { text, tone, undo } = message;
+  const stop = () => pause(message);
+  const goOn = () => run(message);
+
+  return html`
+    <div class="toast" onMouseEnter=${stop} onMouseLeave=${goOn} onFocusIn=${stop} onFocusOut=${goOn}>
+      ${icon(tone === 'bad' ? 'warning' : 'check')}<span>${text}</span>
+      ${undo && html`
+        <${Button} look="quiet undo" aria-keyshortcuts="Control+Z" title="Ctrl+Z"
+                   onClick=${() => takeBack(message)}>Undo<//>`}
+      <${Button} look="quiet tight" icon="cross" label="Dismiss" onClick=${() => hush(message)} />
+    </div>`;
 }
 
 // The same drawing as favicon.svg: calls in a row, the last one arrives.
@@ -61,13 +73,13 @@ function Mark() {
 }
 
 const ADVICE = {
-  0: 'Trying again by itself; nothing you typed is lost.',
-  401: 'Sign in and come back to this page.',
+  401: 'What is on this page stays.',
   403: 'Your account may not do this.',
-  429: 'Trying again a little later.',
 };
 
-function Banner({ error, retry }) {
+// Says what failed, when it is tried again, and whom to ask about it. A 401 would make the browser ask for the
+// password again and again, and so is never tried by itself.
+function Banner({ error, retry, retryAt }) {
   const [busy, setBusy] = useState(false);
 
   const again = async () => {
@@ -80,17 +92,46 @@ function Banner({ error, retry }) {
     <div class="banner" role="alert">
       ${icon('warning')}
       <div class="banner-text">
-        <b>${error.title}.</b> ${sentence(error.detail)}
-        ${' '}${ADVICE[error.status] ?? 'Trying again by itself.'}
+        <b>${error.title}.</b> ${sentence(error.detail)} ${ADVICE[error.status]}
+        ${' '}${retryAt !== null && html`<${Countdown} key=${retryAt} until=${retryAt} />`}
         ${error.requestId && html`
           <span class="request-id">
             Request <code>${error.requestId}</code>
             <${CopyButton} compact text=${error.requestId} label="Copy the request id" />
           </span>`}
       </div>
-      ${error.status === 401 && html`<${Button} onClick=${() => location.reload()}>Sign in<//>`}
+      ${error.status === 401 && html`<${Button} href=${location.href}>Sign in again<//>`}
       <${Button} icon="again" busy=${busy} disabled=${busy} onClick=${again}>Try again<//>
     </div>`;
+}
+
+function Countdown({ until }) {
+  const left = Math.ceil((until - useLocalNow()) / 1000) * 1000;
+
+  return html`
+    <span class="banner-when" aria-live="off">${left > 0 ? `Trying again in ${elapsed(left)}.` : 'Trying again.'}</span>`;
+}
+
+function Slow({ since }) {
+  return html`
+    <div class="banner tone-run" role="status">
+      ${icon('spinner')}
+      <div class="banner-text">
+        <b>The service is slow to answer.</b> Nothing you typed is lost.
+        ${' '}<span class="banner-when" aria-live="off">Waiting for ${elapsed(useLocalNow() - since)}.</span>
+      </div>
+    </div>`;
+}
+
+// This computer's own clock, each second: for what began or will end here.
+function useLocalNow() {
+  const [time, setTime] = useState(Date.now);
+
+  useEffect(() => {
+    const timer = setInterval(() => setTime(Date.now()), 1000);
+    return () => clearInterval(timer);
+  }, []);
+  return time;
 }
 
 function sentence(text) {

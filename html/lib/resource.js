@@ -56,9 +56,10 @@ export function useResource(url, every = () => null) {
         if (mine.signal.aborted) return;
         failures += 1;
         setState({ url, data, error, loading: false });
-        if (error.outage) setFailure(owner, error, load);
+        const ms = error.outage ? backoff(error, failures) : null;
+        if (error.outage) setFailure(owner, error, { retry: load, retryAt: ms && Date.now() + ms });
         else clearFailure(owner);
-        wait(error.outage ? backoff(error, failures) : null);
+        wait(ms);
       } finally {
         if (request === mine) request = null;
       }
@@ -81,6 +82,7 @@ export function useResource(url, every = () => null) {
     load();
     document.addEventListener('visibilitychange', onVisible);
     addEventListener('online', load);
+    addEventListener('offline', load); // it fails, and so the page says so
 
     return () => {
       ended = true;
@@ -89,6 +91,7 @@ export function useResource(url, every = () => null) {
       clearFailure(owner);
       document.removeEventListener('visibilitychange', onVisible);
       removeEventListener('online', load);
+      removeEventListener('offline', load);
     };
   }, [url]);
 
@@ -98,9 +101,9 @@ export function useResource(url, every = () => null) {
   return { ...current, reload: () => reload.current(), set: (how) => change.current(how) };
 }
 
-// A 401 would make the browser ask for the password again and again: only by hand.
+// A 401 would make the browser ask for the password again and again, a 403 does not change: only by hand.
 function backoff(error, failures) {
-  if (error.status === 401) return null;
+  if (error.status === 401 || error.status === 403) return null;
   const wait = Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** (failures - 1));
 
   return Math.max(wait, error.retryAfterMs ?? 0);
