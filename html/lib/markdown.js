@@ -72,6 +72,22 @@ DOMPurify.addHook('afterSanitizeAttributes', (element) => {
   element.setAttribute('target', '_blank');
 });
 
+// Mathematics stays the text it is: in $…$ and \\(…\\) no underscore is an emphasis. A dollar is a price if
+// there is a space inside of it or a digit after it.
+const MATH = /\$(?=\S)([^$\n]*[^$\s])\$(?!\d)|\$\$([^$]+)\$\$|\\\((.+?)\\\)|\\\[([^]+?)\\\]/y;
+
+markdown.inline.ruler.before('escape', 'math', (state, silent) => {
+  MATH.lastIndex = state.pos;
+  const found = MATH.exec(state.src);
+
+  if (found === null) return false;
+  if (!silent) state.push('math', 'code', 0).content = found.slice(1).find((text) => text !== undefined).trim();
+  state.pos += found[0].length;
+  return true;
+});
+markdown.renderer.rules.math = (tokens, i) =>
+  `<code class="math">${markdown.utils.escapeHtml(tokens[i].content)}</code>`;
+
 // `below` is the heading level the text stands under: its own headings start one deeper.
 // `title`, if the text opens with a heading that says just that, is not said twice.
 export function renderMarkdown(text, { below = 0, title = null } = {}) {
@@ -86,11 +102,25 @@ export function renderMarkdown(text, { below = 0, title = null } = {}) {
   return DOMPurify.sanitize(markdown.renderer.render(tokens, markdown.options, env), CLEAN);
 }
 
-export function Markdown({ text, below, title }) {
+// `sections`: an h2 with what stands under it is a section, so that print can break between them.
+export function Markdown({ text, below, title, sections = false }) {
   const element = useRef(null);
 
   useLayoutEffect(() => {
     element.current.innerHTML = renderMarkdown(text, { below, title });
-  }, [text, below, title]);
+    if (sections) gatherSections(element.current);
+  }, [text, below, title, sections]);
   return html`<div class="prose" ref=${element}></div>`;
+}
+
+function gatherSections(prose) {
+  let section = null;
+
+  for (const node of [...prose.childNodes]) {
+    if (node.nodeName === 'H2') {
+      section = document.createElement('section');
+      node.before(section);
+    }
+    section?.append(node);
+  }
 }
