@@ -1,10 +1,12 @@
 // Dialogs: the frame, the one that asks before something is lost, and what it says of lessons
 // and traces. A view shows a dialog by drawing it, and ends it by no longer drawing it.
 
-import { deleteLesson, deleteTrace } from './api.js';
+import { deleteLesson, deleteTrace, regenerateLesson } from './api.js';
+import { ProviderChoice } from './choice.js';
 import { firstLine, plural } from './format.js';
 import { Button, Refusal } from './parts.js';
 import { html, useEffect, useId, useRef, useState } from './preact.js';
+import { held, hold } from './store.js';
 
 // Modal while it is drawn. Escape or a click beside it calls onClose; focus goes back where it was.
 export function Dialog({ title, onClose, children }) {
@@ -33,8 +35,10 @@ export function Dialog({ title, onClose, children }) {
 }
 
 // A dialog whose form does something that may fail: `act` (async) is called once at a time; when it
-// fails the dialog stays and says why.
-export function ActionDialog({ title, action, look, icon, act, onClose, allowed = true, children }) {
+// fails the dialog stays and says why. `stay` is the button that does nothing.
+export function ActionDialog({
+  title, action, look, icon, act, onClose, stay = 'Cancel', allowed = true, children,
+}) {
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState(null);
 
@@ -57,7 +61,7 @@ export function ActionDialog({ title, action, look, icon, act, onClose, allowed 
         ${children}
         ${error && html`<${Refusal} error=${error} />`}
         <div class="actions">
-          <${Button} disabled=${busy} onClick=${onClose}>Cancel<//>
+          <${Button} disabled=${busy} onClick=${onClose}>${stay}<//>
           <${Button} type="submit" look=${look} icon=${icon} busy=${busy} disabled=${busy || !allowed}>
             ${action}
           <//>
@@ -91,20 +95,58 @@ export function ConfirmDialog({ word = null, ready = true, children, ...rest }) 
     <//>`;
 }
 
-// onDeleted gets what to say: somebody else may have been faster.
+// Of a lesson that is being generated it says that this cancels it. onDeleted gets what to say: somebody else may
+// have been faster.
 export function DeleteLessonDialog({ lesson, onDeleted, onClose }) {
+  const running = lesson.status === 'generating';
   const act = async () => {
-    const gone = await goneAlready(() => deleteLesson(lesson.id));
-    onDeleted(gone ? 'The lesson was already gone' : 'Lesson deleted, its traces with it');
+    const gone = await removeLesson(lesson.id);
+    if (gone) onDeleted('The lesson was already gone');
+    else onDeleted(running ? 'Cancelled, and the lesson deleted' : 'Lesson deleted, its traces with it');
+  };
+  const words = running
+    ? { title: 'Cancel this generation?', action: 'Cancel and delete', stay: 'Go on generating' }
+    : { title: 'Delete this lesson?', action: 'Delete lesson' };
+
+  return html`
+    <${ConfirmDialog} ...${words} act=${act} onClose=${onClose}>
+      <p class="dialog-subject">${lesson.title}</p>
+      <p>
+        ${running && 'The generation stops and the lesson is deleted. '}
+        ${tracesText(lesson.trace_ids?.length)} with it. This cannot be undone.
+      </p>
+    <//>`;
+}
+
+// The same outline and options once more; what was chosen is held, should it be closed before it was done.
+// onDone gets the lesson.
+export function RegenerateDialog({ lesson, onDone, onClose }) {
+  const key = `again.${lesson.id}`;
+  const [choice, setChoice] = useState(() => held(key, { provider: '', model: '' }));
+  const before = [lesson.options.provider, lesson.options.model].filter(Boolean).join(' ');
+
+  const change = (part) => {
+    const next = { ...choice, ...part };
+    setChoice(next);
+    hold(key, next);
+  };
+
+  const act = async () => {
+    const chosen = Object.entries(choice).filter(([, value]) => value.trim() !== '');
+    const { data } = await regenerateLesson(lesson.id, Object.fromEntries(chosen));
+    hold(key, null);
+    onDone(data.lesson);
   };
 
   return html`
-    <${ConfirmDialog} title="Delete this lesson?" action="Delete lesson" act=${act} onClose=${onClose}>
+    <${ActionDialog} title="Generate this lesson again?" action="Generate again" look="primary"
+                     act=${act} onClose=${onClose}>
       <p class="dialog-subject">${lesson.title}</p>
-      <p>
-        ${tracesText(lesson.trace_ids?.length)} with it.
-        ${lesson.status === 'generating' && ' Its generation is cancelled.'} This cannot be undone.
-      </p>
+      <p>The same outline and options make a new text and a new trace. The earlier traces stay.</p>
+      <div class="field-grid">
+        <${ProviderChoice} ...${choice} otherwise=${before ? `as before: ${before}` : 'automatic'}
+                           onChange=${change} />
+      </div>
     <//>`;
 }
 
@@ -130,6 +172,9 @@ export function DeleteTraceDialog({ trace, onDeleted, onClose }) {
       </p>
     <//>`;
 }
+
+// True if there was none left to delete.
+export const removeLesson = (id) => goneAlready(() => deleteLesson(id));
 
 async function goneAlready(remove) {
   try {
