@@ -84,29 +84,95 @@ test('every_page_has_its_landmarks_and_names_for_all_that_can_be_pressed', async
   }
 });
 
-test('a_lesson_can_be_generated_and_deleted_by_keyboard', async () => {
+test('a_running_lesson_can_be_cancelled_by_keyboard', async () => {
   await visit('/');
   await page.keyboard.press('Tab');
   assert.equal(await page.evaluate(() => document.activeElement.className), 'skip');
   await page.keyboard.press('Enter');
   await page.keyboard.press('Tab');
   await page.keyboard.type('Keys: what the fingers know');
+  await page.getByLabel('Provider').selectOption('sample');
+  await page.getByLabel('Model').fill('slow-300000');
   await page.keyboard.press('Control+Enter');
   const row = page.locator('.lesson-rows tr', { hasText: 'Keys' });
-  await row.getByText('generated', { exact: true }).waitFor();
+  await row.getByText('generating', { exact: true }).waitFor();
 
-  await row.getByRole('button', { name: /^Delete/ }).focus();
+  await row.getByRole('button', { name: /^Cancel/ }).focus();
   await page.keyboard.press('Enter');
   await page.getByRole('dialog').waitFor();
   await page.keyboard.press('Escape');
   await page.getByRole('dialog').waitFor({ state: 'detached' });
-  assert.match(await page.evaluate(() => document.activeElement.getAttribute('aria-label')), /^Delete/);
+  assert.match(await page.evaluate(() => document.activeElement.getAttribute('aria-label')), /^Cancel/);
   await page.keyboard.press('Enter');
   await page.getByRole('dialog').waitFor();
-  await page.keyboard.press('Tab'); // from Cancel to the action
+  await page.keyboard.press('Tab'); // from the way back to the action
   await page.keyboard.press('Enter');
   await row.waitFor({ state: 'detached' });
+  await page.getByLabel('Provider').selectOption('');
   assert.deepEqual(page.faults, []);
+});
+
+test('a_chosen_theme_is_there_before_any_module', async () => {
+  const early = await browser.page();
+
+  await early.emulateMedia({ colorScheme: 'light' });
+  await early.goto('/');
+  await early.getByRole('button', { name: 'Dark theme' }).click();
+  await early.route('**/*.js', (route) =>
+    route.request().url().endsWith('/theme-early.js') ? route.fallback() : route.abort(),
+  );
+  for (const address of addresses) {
+    await early.goto(address);
+    assert.equal(await early.evaluate(() => document.documentElement.dataset.theme), 'dark', address);
+  }
+  await early.context().close();
+});
+
+// What the system asks for is heard: no motion, more contrast, its own colours.
+test('every_page_heeds_what_the_system_asks_for', async () => {
+  for (const address of addresses) {
+    await page.emulateMedia({ reducedMotion: 'reduce', contrast: 'more', forcedColors: 'none' });
+    await visit(address);
+    const line = () => page.evaluate(() => getComputedStyle(document.querySelector('.top')).borderBottomColor);
+    const strong = await line();
+    const moving = await page.evaluate(
+      () => [...document.querySelectorAll('*')].filter((one) => parseFloat(getComputedStyle(one).transitionDuration) > 0).length,
+    );
+    assert.equal(moving, 0, address);
+    await page.emulateMedia({ reducedMotion: null, contrast: null, forcedColors: null });
+    assert.notEqual(await line(), strong, address);
+    await page.emulateMedia({ forcedColors: 'active' });
+    const [chosen, other] = await page.evaluate(() =>
+      ['true', 'false'].map(
+        (pressed) => getComputedStyle(document.querySelector(`.switch [aria-pressed="${pressed}"]`)).backgroundColor,
+      ),
+    );
+    assert.notEqual(chosen, other, address);
+    await page.emulateMedia({ forcedColors: null });
+  }
+});
+
+// A control that the browser draws in its own way would not fit; each has a height, a border and a ground of ours.
+test('no_control_has_the_look_of_the_browser', async () => {
+  await visit('/');
+  const looks = await page.evaluate(() => {
+    const look = (type) => {
+      const one = document.createElement(type === 'select' ? 'select' : 'input');
+      if (type !== 'select') one.type = type;
+      document.querySelector('.lesson-form').append(one);
+      const { appearance, backgroundColor, borderTopStyle, fontFamily } = getComputedStyle(one);
+      const own = { appearance, backgroundColor, borderTopStyle, fontFamily };
+      one.remove();
+      return [type, own];
+    };
+    return ['select', 'checkbox', 'radio', 'search', 'range', 'text', 'number', 'date', 'datetime-local', 'file'].map(look);
+  });
+  const font = await page.evaluate(() => getComputedStyle(document.body).fontFamily);
+  for (const [type, look] of looks) {
+    assert.equal(look.fontFamily, font, type);
+    if (['select', 'checkbox', 'radio', 'search', 'range'].includes(type)) assert.equal(look.appearance, 'none', type);
+    if (type !== 'range') assert.equal(look.borderTopStyle, 'solid', type);
+  }
 });
 
 test('a_user_sees_nothing_of_others', async () => {
