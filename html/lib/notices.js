@@ -101,6 +101,17 @@ function onKeyDown(event) {
 // Said by the next page: for an action that leaves this one.
 export const sayNext = (text) => hold('flash', text);
 
+// Whether anything that was to be loaded is not.
+export function useFailing() {
+  const [, changed] = useState({});
+
+  useEffect(() => {
+    listeners.add(changed);
+    return () => listeners.delete(changed);
+  }, []);
+  return failures.size > 0;
+}
+
 // Gives {failure, slowSince, messages} to draw, and what can be done about them.
 export function useNotices() {
   const [, changed] = useState({});

@@ -3,7 +3,7 @@
 import { useNow } from './clock.js';
 import { cost, count, dateTime, elapsed, plural, relative, UNKNOWN } from './format.js';
 import { icon } from './icons.js';
-import { say } from './notices.js';
+import { say, useFailing } from './notices.js';
 import { html, useState } from './preact.js';
 import { ERROR_CLASS, errorLabel } from './words.js';
 
@@ -200,6 +200,8 @@ export function Missing({ what, error, children }) {
     </div>`;
 }
 
+// The banner says what it is that fails.
 export function Loading({ what }) {
+  if (useFailing()) return html`<p class="loading">Could not load ${what}.</p>`;
   return html`<p class="loading" role="status">${icon('spinner')}Loading ${what}</p>`;
 }

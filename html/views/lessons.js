@@ -274,7 +274,7 @@ function LessonRow({ lesson, watched, onAgain, onRemove }) {
       <td class="cell-actions">
         <${Button} look="quiet" href="/traces?lesson_id=${id}" label="Traces of ${title}">Traces<//>
         ${!running && html`
-          <${Button} look="quiet tight" icon="again" label="Generate ${title} again" title="Generate again"
+          <${Button} look="quiet tight" icon="again" label="Generate again: ${title}" title="Generate again"
                      onClick=${() => onAgain(lesson)} />`}
         <${Button} look="quiet tight" icon=${running ? 'cross' : 'trash'} title=${running ? 'Cancel' : 'Delete'}
                    label="${running ? 'Cancel' : 'Delete'} ${title}" onClick=${remove} />

@@ -23,10 +23,17 @@ const problem = (status, detail) => ({
 });
 
 let stack, browser;
+const ids = {}; // of a lesson and of its trace
 
 before(async () => {
   stack = await startStack();
   browser = await openBrowser(stack);
+  const page = await browser.page();
+  ids.lesson = await generate(page, 'Lessons do fail sometimes');
+  await rowOf(page, ids.lesson).getByText('generated', { exact: true }).waitFor();
+  const { lesson } = await (await page.request.get(`/api/lessons/${ids.lesson}`)).json();
+  ids.trace = lesson.trace_ids[0];
+  await page.context().close();
 });
 
 after(async () => {
@@ -102,47 +109,154 @@ test('a_refused_member_is_marked_and_focused', async () => {
   assert.deepEqual(page.faults, []);
 });
 
-const OUTAGES = [
-  [401, 'You are not signed in', 'not signed in'],
-  [403, 'This is not allowed', 'not yours'],
-  [429, 'Too many requests', 'slow down'],
-  [503, 'The service is not ready', 'the database is away'],
+test('what_was_chosen_for_another_generation_survives_a_503_and_a_reload', async () => {
+  const page = await browser.page({ expect: [503] });
+  const id = await generate(page, 'Chosen and kept');
+
+  await page.goto(`/lessons/${id}`);
+  await page.route('**/regenerate', (route) => route.fulfill(problem(503, 'the database is away')));
+  await page.getByRole('button', { name: 'Generate again' }).click();
+  await page.getByRole('dialog').getByLabel('Model').fill('slow-1');
+  await page.getByRole('dialog').getByRole('button', { name: 'Generate again' }).click();
+  await page.getByRole('dialog').getByText(new RegExp(`the database is away.*${REQUEST_ID}`)).waitFor();
+  assert.equal(await page.getByRole('dialog').getByLabel('Model').inputValue(), 'slow-1');
+  await page.reload();
+  await page.getByRole('button', { name: 'Generate again' }).click();
+  assert.equal(await page.getByRole('dialog').getByLabel('Model').inputValue(), 'slow-1');
+  assert.deepEqual(page.faults, []);
+});
+
+// ---- every page, every failure --------------------------------------------------------------
+
+// `shown` is what stands there when it is drawn. To have another page tested: a line here.
+const PAGES = [
+  { name: 'lessons', at: () => '/', shown: '.lesson-rows tbody tr' },
+  { name: 'a_lesson', at: ({ lesson }) => `/lessons/${lesson}`, shown: '.prose > *' },
+  { name: 'traces', at: () => '/traces', shown: '.trace-rows tbody tr' },
+  { name: 'a_trace', at: ({ trace }) => `/traces/${trace}`, shown: '.story > *' },
 ];
 
-for (const [status, title, detail] of OUTAGES) {
-  test(`a_${status}_shows_the_banner_and_keeps_what_was_loaded`, async () => {
-    const page = await browser.page({ expect: [status] });
+// `status` 0: no connection. `again`: it is tried again without being asked.
+const FAILURES = [
+  { name: 'no_connection', status: 0, says: 'The server cannot be reached', again: true },
+  { name: 'a_401', status: 401, says: 'You are not signed in', again: false },
+  { name: 'a_403', status: 403, says: 'This is not allowed', again: false },
+  { name: 'a_429', status: 429, says: 'Too many requests', again: true },
+  { name: 'a_500', status: 500, says: 'x', again: true },
+  { name: 'a_502_of_a_proxy', status: 502, says: 'The service does not answer', again: true, body: '<html>no' },
+  { name: 'a_503', status: 503, says: 'The service is not ready', again: true },
+];
 
-    const id = await generate(page, `Outage ${status}`);
-    await rowOf(page, id).getByText('generated', { exact: true }).waitFor();
-    await page.goto('/traces');
-    await page.locator('tbody tr').first().waitFor();
-    await page.route('**/api/traces?*', (route) => route.fulfill(problem(status, detail)));
-    await page.getByRole('button', { name: 'Refresh' }).click();
-    const banner = page.getByRole('alert');
-    await banner.getByText(title).waitFor();
-    assert.match(await banner.innerText(), new RegExp(REQUEST_ID));
-    assert.ok((await page.locator('tbody tr').count()) > 0, 'the list stays');
+const isNetwork = (fault) => /ERR_(CONNECTION_REFUSED|INTERNET_DISCONNECTED|FAILED)/.test(fault);
 
-    await page.unroute('**/api/traces?*');
-    await banner.getByRole('button', { name: 'Try again' }).click();
-    await banner.waitFor({ state: 'detached' });
+// Every request to the API fails like that from now on; gives how many have.
+async function failApi(page, { status, body }) {
+  const seen = { requests: 0 };
+
+  await page.route('**/api/**', (route) => {
+    seen.requests += 1;
+    if (status === 0) return route.abort('connectionrefused');
+    const answer = problem(status, 'as the test says');
+    if (body === undefined) return route.fulfill(answer);
+    return route.fulfill({ status, contentType: 'text/html', body, headers: { 'X-Request-Id': REQUEST_ID } });
+  });
+  return seen;
+}
+
+const askAgain = (page) => page.evaluate(() => dispatchEvent(new Event('online')));
+
+for (const { name, at, shown } of PAGES) {
+  for (const failure of FAILURES) {
+    test(`${failure.name}_on_${name}_is_one_banner_and_nothing_is_lost`, async () => {
+      const page = await browser.page({ expect: [failure.status] });
+      const banner = page.getByRole('alert');
+
+      await page.goto(at(ids));
+      await page.locator(shown).first().waitFor();
+      const seen = await failApi(page, failure);
+      await askAgain(page);
+      await banner.getByText(failure.says).first().waitFor();
+      assert.equal(await page.locator('.banner').count(), 1);
+      assert.ok(await page.locator(shown).first().isVisible(), 'what was loaded stays');
+      if (failure.status !== 0) assert.match(await banner.innerText(), new RegExp(REQUEST_ID));
+
+      const until = Date.now() + 5000;
+      const before = seen.requests;
+      if (failure.again) {
+        assert.match(await banner.innerText(), /Trying again/);
+        while (seen.requests === before && Date.now() < until) await page.waitForTimeout(50);
+        assert.ok(seen.requests > before, 'it is tried again');
+      } else {
+        await page.waitForTimeout(2200); // longer than the first wait of the others
+        assert.equal(seen.requests, before, 'it is not tried again');
+        assert.doesNotMatch(await banner.innerText(), /Trying again/);
+      }
+      if (failure.status === 401) {
+        const link = banner.getByRole('link', { name: 'Sign in again' });
+        assert.equal(await link.getAttribute('href'), page.url());
+      }
+
+      await page.goto(at(ids)); // and with nothing loaded yet
+      await banner.getByText(failure.says).first().waitFor();
+      await page.locator('main').getByText(/^Could not load/).waitFor();
+      await page.unroute('**/api/**');
+      await banner.getByRole('button', { name: 'Try again' }).click();
+      await page.locator(shown).first().waitFor();
+      await banner.waitFor({ state: 'detached' });
+      assert.deepEqual(page.faults.filter((fault) => !isNetwork(fault)), []);
+      await page.context().close();
+    });
+  }
+
+  test(`a_slow_service_is_said_so_on_${name}`, async () => {
+    const page = await browser.page();
+    let go;
+    const gate = new Promise((resolve) => {
+      go = resolve;
+    });
+
+    await page.route('**/api/**', async (route) => {
+      await gate;
+      await route.fallback();
+    });
+    await page.goto(at(ids));
+    await page.getByText('The service is slow to answer.').waitFor();
+    await page.getByText(/Waiting for [3-9]\ss\./).waitFor();
+    go();
+    await page.locator(shown).first().waitFor();
+    await page.getByText('The service is slow to answer.').waitFor({ state: 'detached' });
     assert.deepEqual(page.faults, []);
+    await page.context().close();
+  });
+
+  test(`without_a_network_${name}_says_so_and_recovers_by_itself`, async () => {
+    const page = await browser.page();
+
+    await page.goto(at(ids));
+    await page.locator(shown).first().waitFor();
+    await page.context().setOffline(true);
+    await page.getByRole('alert').getByText('This computer is offline').waitFor();
+    assert.ok(await page.locator(shown).first().isVisible(), 'what was loaded stays');
+    await page.context().setOffline(false);
+    await page.getByRole('alert').waitFor({ state: 'detached' });
+    assert.deepEqual(page.faults.filter((fault) => !isNetwork(fault)), []);
+    await page.context().close();
   });
 }
 
-test('without_a_network_the_page_says_so_and_recovers_by_itself', async () => {
-  const page = await browser.page();
+test('a_429_is_not_tried_again_before_the_time_that_was_asked_for', async () => {
+  const page = await browser.page({ expect: [429] });
+  const at = [];
 
   await page.goto('/traces');
-  await page.locator('tbody tr, .empty').first().waitFor();
-  await page.context().setOffline(true);
-  await page.getByRole('button', { name: 'Refresh' }).click();
-  await page.getByRole('alert').getByText('The server cannot be reached').waitFor();
-  await page.context().setOffline(false);
-  await page.getByRole('alert').waitFor({ state: 'detached' });
-  assert.deepEqual(
-    page.faults.filter((fault) => !fault.includes('ERR_INTERNET_DISCONNECTED')),
-    [],
-  );
+  await page.locator('tbody tr').first().waitFor();
+  await page.route('**/api/traces?*', (route) => {
+    at.push(Date.now());
+    return route.fulfill({ ...problem(429, 'slow down'), headers: { 'Retry-After': '5' } });
+  });
+  await askAgain(page);
+  await page.getByRole('alert').getByText(/Trying again in [45]\ss\./).waitFor();
+  while (at.length < 2) await page.waitForTimeout(100);
+  assert.ok(at[1] - at[0] >= 4950, `${at[1] - at[0]} ms`);
+  assert.deepEqual(page.faults, []);
 });

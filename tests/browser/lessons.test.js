@@ -260,12 +260,12 @@ test('a_lesson_is_generated_again_from_its_row', async () => {
   const row = await sent('Second try: better luck', 'fail-401');
 
   await row.getByText('failed', { exact: true }).waitFor();
-  await row.getByRole('button', { name: /again$/ }).click();
+  await row.getByRole('button', { name: /^Generate again/ }).click();
   const dialog = page.getByRole('dialog');
   await dialog.getByLabel('Provider').selectOption('sample');
   await dialog.getByLabel('Model').fill('slow-10');
   await page.keyboard.press('Escape');
-  await row.getByRole('button', { name: /again$/ }).click();
+  await row.getByRole('button', { name: /^Generate again/ }).click();
   assert.equal(await dialog.getByLabel('Model').inputValue(), 'slow-10', 'what was chosen is not lost');
   await dialog.getByRole('button', { name: 'Generate again' }).click();
   await page.locator('.lesson-rows tr', { hasText: 'Second try' }).getByText('generated', { exact: true }).waitFor();
