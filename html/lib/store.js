@@ -1,9 +1,10 @@
-// What the browser remembers for us. A full or forbidden storage costs the memory, never the page.
+// What the browser remembers for us. A full or forbidden storage costs the memory, never the page:
+// where it is forbidden, its name alone throws.
 
 function remember(storage, key, value) {
   try {
-    if (value === null) storage.removeItem(key);
-    else storage.setItem(key, JSON.stringify(value));
+    if (value === null) storage().removeItem(key);
+    else storage().setItem(key, JSON.stringify(value));
   } catch {
     // private mode or quota
   }
@@ -11,7 +12,7 @@ function remember(storage, key, value) {
 
 function recall(storage, key, otherwise) {
   try {
-    return JSON.parse(storage.getItem(key)) ?? otherwise;
+    return JSON.parse(storage().getItem(key)) ?? otherwise;
   } catch {
     return otherwise;
   }
@@ -20,9 +21,9 @@ function recall(storage, key, otherwise) {
 const name = (key) => `lesson-tracer.${key}`;
 
 // For good, in this browser.
-export const keep = (key, value) => remember(localStorage, name(key), value);
-export const kept = (key, otherwise) => recall(localStorage, name(key), otherwise);
+export const keep = (key, value) => remember(() => localStorage, name(key), value);
+export const kept = (key, otherwise) => recall(() => localStorage, name(key), otherwise);
 
 // For this tab, until it is closed.
-export const hold = (key, value) => remember(sessionStorage, name(key), value);
-export const held = (key, otherwise) => recall(sessionStorage, name(key), otherwise);
+export const hold = (key, value) => remember(() => sessionStorage, name(key), value);
+export const held = (key, otherwise) => recall(() => sessionStorage, name(key), otherwise);
