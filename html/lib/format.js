@@ -31,6 +31,15 @@ export function duration(ms) {
   return clockTime(ms);
 }
 
+// A fraction: percent(0.0123) → "1.2 %"
+export function percent(fraction) {
+  if (!known(fraction)) return UNKNOWN;
+  const amount = fraction * 100;
+  const digits = Number.isInteger(amount) ? 0 : amount < 0.1 ? 2 : 1;
+
+  return `${amount.toFixed(digits)}${NBSP}%`;
+}
+
 // For a running clock: whole seconds, so that it does not flicker.
 export function elapsed(ms) {
   const safe = Math.max(0, ms);
