@@ -54,6 +54,7 @@ export const path = {
   lessons: (query) => `/api/lessons${queryString(query)}`,
   lesson: lessonPath,
   traces: (query) => `/api/traces${queryString(query)}`,
+  stats: (query) => `/api/traces/stats${queryString(query)}`,
   trace: (id) => `/api/traces/${encodeURIComponent(id)}`,
   providers: () => '/api/providers',
 };

@@ -12,6 +12,7 @@ import { ThemeSwitch } from './theme.js';
 const PLACES = [
   { name: 'Lessons', href: '/' },
   { name: 'Traces', href: '/traces' },
+  { name: 'Monitor', href: '/monitor' },
 ];
 
 export function mount(place, View) {
