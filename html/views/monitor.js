@@ -15,7 +15,7 @@ import {
 import { Fragment, html, useEffect, useMemo, useRef, useState } from '../lib/preact.js';
 import { useResource } from '../lib/resource.js';
 import { useQuery } from '../lib/url.js';
-import { errorLabel } from '../lib/words.js';
+import { errorLabel, TRACE_STATUS } from '../lib/words.js';
 import { fromInput, setUtc, toInput, useZone } from '../lib/zone.js';
 
 const REFRESH_MS = 30_000;
@@ -156,7 +156,7 @@ function Ranges({ period, custom, zone, show }) {
                     show(rangeQuery(value));
                   }}>${label}</button>`)}
         <button type="button" aria-pressed=${String(custom)} aria-expanded=${String(open)}
-                onClick=${() => setOpen(!open)}>Custom</button>
+                onClick=${() => setOpen(!open)}>Custom…</button>
       </div>
       ${open && html`
         <${CustomRange} key="${period.from} ${zone.name}" period=${period} zone=${zone} show=${show} />`}
@@ -183,7 +183,7 @@ function CustomRange({ period, zone, show }) {
       <label>to <input type="datetime-local" step="1" required value=${to}
                        onInput=${(event) => setTo(event.currentTarget.value)} /></label>
       <span class="quiet">${zone.name}</span>
-      <button type="submit" class="button">Show</button>
+      <${Button} type="submit">Apply<//>
       ${error && html`<p class="refusal" role="alert">${icon('warning')}${error}</p>`}
     </form>`;
 }
@@ -193,7 +193,7 @@ function Filters({ filters, chain, stats, show }) {
   const providers = new Set([...(chain ?? []).map(({ name }) => name), ...seen.providers]);
 
   return html`
-    <div class="filters" role="group" aria-label="Filters">
+    <div class="monitor-filters" role="group" aria-label="Filters">
       <${Filter} label="Provider" any="any provider" value=${filters.provider} values=${[...providers]}
                  onChange=${(provider) => show({ provider, model: '' })} />
       <${Filter} label="Model" any="any model" value=${filters.model} values=${[...seen.models]}
@@ -225,8 +225,8 @@ function Filter({ label, any, value, values, onChange }) {
 function ZoneSwitch({ zone }) {
   return html`
     <div class="switch" role="group" aria-label="Time zone">
-      <button type="button" aria-pressed=${String(zone.utc)} onClick=${() => setUtc(true)}>UTC</button>
       <button type="button" aria-pressed=${String(!zone.utc)} onClick=${() => setUtc(false)}>Local</button>
+      <button type="button" aria-pressed=${String(zone.utc)} onClick=${() => setUtc(true)}>UTC</button>
     </div>`;
 }
 
@@ -364,8 +364,11 @@ function Change({ change: difference }) {
 
 function Chain({ chain, zone }) {
   const at = useNow(1000);
-  const ready = chain?.filter(({ configured }) => configured);
-  const absent = chain?.filter(({ configured }) => !configured);
+  const ready = chain?.filter(({ position, configured }) => configured && position !== null);
+  const aside = [
+    ['Not in the chain', chain?.filter(({ position, configured }) => configured && position === null)],
+    ['Not configured', chain?.filter(({ configured }) => !configured)],
+  ];
 
   return html`
     <section class="panel chain" aria-label="Providers, in the order they are tried">
@@ -373,14 +376,14 @@ function Chain({ chain, zone }) {
       <ol>
         ${chain === null && html`<li><${Bone} /></li>`}
         ${ready?.map((one) => html`
-          <li key=${one.name} value=${one.position}>
+          <li key=${one.name}>
             <span class="chain-who"><b>${one.name}</b> <span class="quiet">${one.model}</span></span>
             <${Breaker} ...${one} zone=${zone} at=${at} />
           </li>`)}
       </ol>
       ${chain === null && html`<p><${Bone} /></p>`}
-      ${absent?.length > 0 && html`
-        <p class="quiet">Not configured: ${absent.map(({ name }) => name).join(', ')}</p>`}
+      ${aside.map(([words, some]) => some?.length > 0 && html`
+        <p key=${words} class="quiet">${words}: ${some.map(({ name }) => name).join(', ')}</p>`)}
     </section>`;
 }
 
@@ -414,8 +417,8 @@ function chartsOf(stats, spans, to) {
   const of = (value) => series.map((bucket) => amount(value(bucket)));
   const within = (only) => (i) =>
     to({ from: new Date(spans[i].from).toISOString(), to: new Date(spans[i].to).toISOString(), ...only });
-  const status = (name, label, tone) => ({
-    label,
+  const status = (name, tone) => ({
+    label: TRACE_STATUS[name].label,
     tone,
     values: of((bucket) => bucket[name]),
     href: within({ status: name }),
@@ -435,9 +438,9 @@ function chartsOf(stats, spans, to) {
       wide: true,
       form: 'bars',
       series: [
-        status('completed', 'completed', 'accent'),
-        status('failed', 'failed', 'bad'),
-        status('started', 'running', 'run'),
+        status('failed', 'bad'), // on the baseline, where the eye compares best
+        status('started', 'run'),
+        status('completed', 'accent'),
       ],
       text: count,
       tick: compact.format,
