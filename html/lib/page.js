@@ -3,6 +3,7 @@
 
 import { elapsed } from './format.js';
 import { icon } from './icons.js';
+import { KeysHelp } from './keys.js';
 import { useNotices } from './notices.js';
 import { Button, CopyButton } from './parts.js';
 import { Fragment, html, render, useEffect, useState } from './preact.js';
@@ -39,6 +40,7 @@ function Page({ place, View }) {
             ${PLACES.map(({ name, href }) => html`
               <a key=${name} href=${href} aria-current=${name === place ? 'page' : null}>${name}</a>`)}
           </nav>
+          <${KeysHelp} />
           <${ThemeSwitch} />
         </div>
       </header>

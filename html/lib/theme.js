@@ -1,6 +1,7 @@
 // Light, dark, or as the system has it. The colours themselves are in style.css (light-dark()).
 
 import { icon } from './icons.js';
+import { useKeys } from './keys.js';
 import { html, useState } from './preact.js';
 import { keep, kept } from './store.js';
 
@@ -19,6 +20,12 @@ export function ThemeSwitch() {
     keep('theme', name === 'system' ? null : name);
     setTheme(name);
   };
+  const other = () => {
+    const dark = theme === 'system' ? matchMedia('(prefers-color-scheme: dark)').matches : theme === 'dark';
+    choose(dark ? 'light' : 'dark');
+  };
+
+  useKeys([{ key: 't', words: 'Light or dark theme', act: other }]);
 
   return html`
     <div class="switch" role="group" aria-label="Theme">

@@ -1,0 +1,62 @@
+// Single keys that do something, and the dialog that lists them. A view says what its keys are:
+//
+//   useKeys([{ key: 'r', words: 'Refresh', act: reload }]);
+//
+// `key` is what the browser calls it; an entry without `act` is only listed: the browser, or a control that
+// has the focus, does it. act(event) that returns false leaves the key to the browser. Nothing happens while
+// text is being entered, with Ctrl, Alt or Meta, or while a dialog is open.
+
+import { Dialog } from './dialogs.js';
+import { Button } from './parts.js';
+import { Fragment, html, useEffect, useRef, useState } from './preact.js';
+
+const tables = new Set(); // refs: a view's table is new each time it is drawn
+
+export function useKeys(table) {
+  const current = useRef(table);
+
+  current.current = table;
+  useEffect(() => {
+    tables.add(current);
+    return () => tables.delete(current);
+  }, []);
+}
+
+const entries = () => [...tables].flatMap(({ current }) => current);
+
+addEventListener('keydown', (event) => {
+  if (event.defaultPrevented || event.isComposing || event.ctrlKey || event.altKey || event.metaKey) return;
+  if (takesText(event.target) || document.querySelector('dialog[open]')) return;
+  const entry = entries().find(({ key, act }) => key === event.key && act);
+  if (entry && entry.act(event) !== false) event.preventDefault();
+});
+
+const NO_TEXT = ['button', 'checkbox', 'radio', 'reset', 'submit'];
+
+function takesText(element) {
+  if (element.matches?.('input')) return !NO_TEXT.includes(element.type);
+  return element.matches?.('textarea, select') || element.isContentEditable;
+}
+
+// "?" and its button.
+export function KeysHelp() {
+  const [open, setOpen] = useState(false);
+
+  useKeys([{ key: '?', words: 'This list', act: () => setOpen(true) }]);
+
+  return html`
+    <${Fragment}>
+      <${Button} look="quiet tight keys-button" label="Keyboard" title="Keyboard: ?" aria-haspopup="dialog"
+                 onClick=${() => setOpen(true)}>?<//>
+      ${open && html`
+        <${Dialog} title="Keyboard" onClose=${() => setOpen(false)}>
+          <dl class="keys">
+            ${entries().map(({ key, words }) => html`
+              <div key=${key}><dt><kbd>${NAMES[key] ?? key}</kbd></dt><dd>${words}</dd></div>`)}
+          </dl>
+          <div class="actions"><${Button} onClick=${() => setOpen(false)}>Close<//></div>
+        <//>`}
+    <//>`;
+}
+
+const NAMES = { Escape: 'Esc' };
