@@ -18,9 +18,10 @@ export class ApiError extends Error {
     code = '',
     requestId = null,
     retryAfterMs = null,
+    count = null,
   }) {
     super(detail || title);
-    Object.assign(this, { name: 'ApiError', status, title, detail, code, requestId, retryAfterMs });
+    Object.assign(this, { name: 'ApiError', status, title, detail, code, requestId, retryAfterMs, count });
   }
 
   // The service (or the way to it) is at fault, not the request: worth a banner and a retry.
@@ -54,12 +55,28 @@ export const path = {
   lessons: (query) => `/api/lessons${queryString(query)}`,
   lesson: lessonPath,
   traces: (query) => `/api/traces${queryString(query)}`,
+  facets: (query) => `/api/traces/facets${queryString(query)}`,
   stats: (query) => `/api/traces/stats${queryString(query)}`,
   trace: (id) => `/api/traces/${encodeURIComponent(id)}`,
   providers: () => '/api/providers',
 };
 
-export const get = (url, options) => send('GET', url, options);
+const ahead = new Map(); // address → the answer on its way
+
+// Asks now for what get(url) will ask for first.
+export function askAhead(url) {
+  const answer = send('GET', url);
+
+  answer.catch(() => {}); // whoever takes it hears of it
+  ahead.set(url, answer);
+}
+
+export function get(url, options) {
+  const asked = ahead.get(url);
+
+  ahead.delete(url);
+  return asked ?? send('GET', url, options);
+}
 
 export const createLesson = (body, idempotencyKey) =>
   send('POST', '/api/lessons', { body, headers: { 'Idempotency-Key': idempotencyKey } });
@@ -74,6 +91,10 @@ export const deleteTrace = (id) => send('DELETE', path.trace(id), { keepalive: t
 
 export const deleteAllTraces = () =>
   send('DELETE', '/api/traces?deleteAll=true', { timeoutMs: DELETE_ALL_TIMEOUT_MS });
+
+// All that the filters match, if that is exactly `confirm`; else a 409 whose `count` says how many it is.
+export const deleteMatchingTraces = (filters, confirm) =>
+  send('DELETE', path.traces({ ...filters, confirm }), { timeoutMs: DELETE_ALL_TIMEOUT_MS });
 
 // How many traces match; counting is exact, so it is asked for only where the number matters.
 export async function countTraces(query = {}) {
@@ -164,5 +185,6 @@ function problem(answer, data) {
     code: data?.code ?? '',
     requestId: data?.request_id ?? answer.headers.get('X-Request-Id'),
     retryAfterMs: Number.isFinite(seconds) ? seconds * 1000 : null,
+    count: data?.count ?? null,
   });
 }

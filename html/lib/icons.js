@@ -11,7 +11,9 @@ const SHAPES = {
   copy: 'M6 6h7v7H6zM10 6V3H3v7h3',
   cross: 'M4 4l8 8M12 4l-8 8',
   download: 'M8 2.5v7.5M5 7.5l3 3 3-3M3 13h10',
+  down: 'M8 3v10M4 9l4 4 4-4',
   fall: 'M3 3v4a3 3 0 0 0 3 3h7M10 7l3 3-3 3',
+  filter: 'M2.5 4h11M4.5 8h7M6.5 12h3',
   flag: 'M4 14V2.5h8l-2 3 2 3H4',
   left: 'M10 3.5L5.5 8l4.5 4.5',
   moon: 'M13 9.5A5.5 5.5 0 0 1 6.5 3 5.5 5.5 0 1 0 13 9.5z',
@@ -21,6 +23,7 @@ const SHAPES = {
   skip: 'M3 4l5 4-5 4zM12 4v8',
   sun: 'M8 5.5a2.5 2.5 0 1 0 0 5a2.5 2.5 0 1 0 0-5M8 1.5v1.5M8 13v1.5M1.5 8H3M13 8h1.5M3.4 3.4l1 1M11.6 11.6l1 1M12.6 3.4l-1 1M4.4 11.6l-1 1',
   trash: 'M3 4.5h10M6.5 4.5v-2h3v2M4.5 4.5l.5 9h6l.5-9M7 7v4M9 7v4',
+  up: 'M8 13V3M4 7l4-4 4 4',
   warning: 'M8 2.5L14 13H2zM8 6.5v3M8 11.2v.3',
 };
 

@@ -55,7 +55,7 @@ export const say = (text, tone = 'ok') => show({ text, tone, ms: MESSAGE_MS });
 
 // Says that something is done that can still be taken back: `act` does it, once, when the time for that is
 // over or the page goes; `undo`, if the reader says so before, and then `act` is never called.
-export const offerUndo = (text, { act, undo }) => show({ text, tone: 'ok', ms: UNDO_MS, act, undo });
+export const offerUndo = (text, { act, undo, ms = UNDO_MS }) => show({ text, tone: 'ok', ms, act, undo });
 
 function show(message) {
   messages.push(message);

@@ -9,11 +9,11 @@ const BACKOFF_FIRST_MS = 2000;
 const BACKOFF_MAX_MS = 60_000;
 const STALE_MS = 5000; // on return to the tab, older data is loaded again at once
 
-const EMPTY = { data: null, error: null, loading: true };
+const EMPTY = { data: null, error: null, loading: true, at: 0 };
 
 // `url` null loads nothing. `every(data)` is the wait in ms until the next load, or null for none.
-// Gives {data, error, loading, reload, set}: data stays while a later load fails; set(fn) changes
-// it here, until the next load says what is so.
+// Gives {data, error, loading, at, reload, set}: data stays while a later load fails; `at` is when the
+// last answer came; set(fn) changes data here, until the next load says what is so.
 export function useResource(url, every = () => null) {
   const [state, setState] = useState({ ...EMPTY, url });
   const period = useRef(every);
@@ -50,12 +50,12 @@ export function useResource(url, every = () => null) {
         loadedAt = Date.now();
         clearFailure(owner);
         if (answer.status !== 304) ({ data, etag } = answer);
-        setState({ url, data, error: null, loading: false });
+        setState({ url, data, error: null, loading: false, at: loadedAt });
         wait(period.current(data));
       } catch (error) {
         if (mine.signal.aborted) return;
         failures += 1;
-        setState({ url, data, error, loading: false });
+        setState({ url, data, error, loading: false, at: loadedAt });
         const ms = error.outage ? backoff(error, failures) : null;
         if (error.outage) setFailure(owner, error, { retry: load, retryAt: ms && Date.now() + ms });
         else clearFailure(owner);
@@ -76,7 +76,7 @@ export function useResource(url, every = () => null) {
       if (data === null) return;
       data = how(data);
       etag = null; // what is shown is no longer what the tag stands for
-      setState({ url, data, error: null, loading: false });
+      setState({ url, data, error: null, loading: false, at: loadedAt });
     };
     setState({ ...EMPTY, url });
     load();

@@ -1,33 +1,47 @@
 // What the address says. Its query is the state of a list: back and forward restore it, a link
 // shares it.
 
-import { useEffect, useState } from './preact.js';
+import { useEffect, useRef, useState } from './preact.js';
 
-// Gives {query, trail, go}. go({status: 'failed'}) goes to the page with that member set; empty
-// removes it. `trail`, kept in the history entry and not in the address, is how we came: the cursors
+// Gives {query, trail, go, replace}. go({status: 'failed'}) goes to the page with that member set; empty
+// removes it. replace() only tries an address out, as while something is typed: the next go() sets off from
+// where it was before. `trail`, kept in the history entry and not in the address, is how we came: the cursors
 // of the newer pages; null on an address that was followed from elsewhere.
 export function useQuery() {
   const [, changed] = useState({});
+  const tried = useRef(null); // {state, address} of before it was tried
 
   useEffect(() => {
-    const onPop = () => changed({});
+    const onPop = () => {
+      tried.current = null;
+      changed({});
+    };
 
     addEventListener('popstate', onPop);
     return () => removeEventListener('popstate', onPop);
   }, []);
 
   const go = (change, trail = []) => {
-    history.pushState({ trail }, '', addressWith(change));
+    const address = addressWith(change);
+
+    if (tried.current) history.replaceState(tried.current.state, '', tried.current.address);
+    tried.current = null;
+    if (address !== here()) history.pushState({ trail }, '', address);
     scrollTo(0, 0);
     changed({});
   };
-
-  return {
-    query: Object.fromEntries(new URLSearchParams(location.search)),
-    trail: history.state?.trail ?? null,
-    go,
+  const replace = (change) => {
+    tried.current ??= { state: history.state, address: here() };
+    history.replaceState({ trail: [] }, '', addressWith(change));
+    changed({});
   };
+
+  return { query: queryOf(location), trail: history.state?.trail ?? null, go, replace };
 }
+
+const here = () => location.pathname + location.search;
+
+export const queryOf = ({ search }) => Object.fromEntries(new URLSearchParams(search));
 
 function addressWith(change) {
   const params = new URLSearchParams(location.search);

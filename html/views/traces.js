@@ -1,265 +1,362 @@
-// "/traces": every generation that was traced, newest first.
+// "/traces": every generation that was traced, to find one in seconds. What is looked for is in the address
+// (filters.js); the list is asked for first (early.js), what is counted over it after that.
 
-import { countTraces, deleteAllTraces, path } from '../lib/api.js';
-import { useProviders } from '../lib/choice.js';
-import { ConfirmDialog, DeleteTraceDialog } from '../lib/dialogs.js';
-import { duration, firstLine, plural } from '../lib/format.js';
-import { icon } from '../lib/icons.js';
-import { say } from '../lib/notices.js';
-import { mount, setTitle } from '../lib/page.js';
+import { countTraces, deleteAllTraces, deleteMatchingTraces, path } from '../lib/api.js';
+import { Chips, filterWords } from '../lib/chips.js';
+import { now } from '../lib/clock.js';
+import { ConfirmDialog } from '../lib/dialogs.js';
+import { Facets } from '../lib/facets.js';
 import {
-  Ago, Button, CopyButton, Cost, Elapsed, Empty, Loading, Pager, Provider, Refusal, Status, Tokens,
-} from '../lib/parts.js';
-import { html, useEffect, useState } from '../lib/preact.js';
+  filtersOf, isFiltered, listPath, NO_FILTER, SEARCH_CHARACTERS_MIN, tooShort,
+} from '../lib/filters.js';
+import { count, plural } from '../lib/format.js';
+import { Histogram } from '../lib/histogram.js';
+import { icon } from '../lib/icons.js';
+import { useKeys } from '../lib/keys.js';
+import { useLive, useScrolled } from '../lib/live.js';
+import { say } from '../lib/notices.js';
+import { NoRows } from '../lib/nothing.js';
+import { mount, setTitle } from '../lib/page.js';
+import { Button, Empty, Loading, Pager, Refusal } from '../lib/parts.js';
+import { html, useCallback, useEffect, useMemo, useRef, useState } from '../lib/preact.js';
 import { useResource } from '../lib/resource.js';
+import { TraceTable } from '../lib/rows.js';
+import { useScroll } from '../lib/scroll.js';
+import { Search } from '../lib/search.js';
+import { keep, kept } from '../lib/store.js';
+import { TimeRange } from '../lib/timerange.js';
+import { deleteSoon, useLeaving } from '../lib/undo.js';
 import { useQuery } from '../lib/url.js';
-import { errorLabel, TRACE_STATUS } from '../lib/words.js';
+import { useZone } from '../lib/zone.js';
 
-const PAGE_SIZE = 50;
-const POLL_RUNNING_MS = 2000;
-const POLL_FIRST_MS = 3000; // no trace yet: the page waits for the first
-const POLL_QUIET_MS = 15_000;
-
-// The members of the address that filter; the API knows them by the same names.
-const FILTERS = ['status', 'provider', 'lesson_id'];
-const NO_FILTER = Object.fromEntries(FILTERS.map((name) => [name, '']));
-
-const isRunning = (trace) => trace.status === 'started';
+const ROOM_FOR_FACETS = '(min-width: 72rem)';
 
 function Traces() {
-  const { query, trail, go } = useQuery();
-  const cursor = query.cursor ?? '';
-  const filters = Object.fromEntries(FILTERS.map((name) => [name, query[name] ?? '']));
-  const filtered = FILTERS.some((name) => filters[name] !== '');
-  const address = path.traces({ view: 'summary', limit: PAGE_SIZE, ...filters, cursor });
-  const list = useResource(address, ({ traces }) => {
-    if (traces.some(isRunning)) return POLL_RUNNING_MS;
-    return traces.length === 0 && !filtered && !cursor ? POLL_FIRST_MS : POLL_QUIET_MS;
-  });
-  const [dialog, setDialog] = useState(null); // null | 'all' | the trace to delete
-  const setFilter = (change) => go({ ...change, cursor: '' });
+  const { query, trail, go, replace } = useQuery();
+  const zone = useZone();
+  const asked = useAsked(query);
+  const list = useLive(asked.path, { live: query.live === '1', waiting: !query.cursor });
+  const isShown = list.shown?.url === asked.path;
+  const counts = useCounts(asked.filters, isShown);
+  const leaving = useLeaving(useCallback(() => refreshed.current(), []));
+  const rows = list.shown?.data.traces.filter(({ id }) => leaving.get(id) !== 'gone') ?? [];
+  const selection = useSelection(rows, asked.path);
+  const [facetsOpen, setFacetsOpen] = useFacetsOpen();
+  const [deleting, setDeleting] = useState(false);
+  const refreshed = useRef(null);
 
-  useEffect(() => setTitle('Traces'), []);
+  // A range is frozen where its first page was asked for: so that older pages are of the same list.
+  const change = (what) => go({ cursor: '', ...(query.range && { from: '' }), ...what });
+  const turn = (to, way) => go({ ...to, ...(query.range && { from: to.cursor ? asked.filters.from : '' }) }, way);
 
-  const onDeleted = (text) => {
-    list.set((data) => ({ ...data, traces: data.traces.filter(({ id }) => id !== dialog.id) }));
-    setDialog(null);
-    say(text);
+  const refresh = () => {
+    if (!asked.renew()) list.refresh();
+    counts.reload();
+  };
+  const bring = () => {
+    list.bring();
+    counts.reload();
+    scrollTo(0, 0);
+  };
+  const toggleLive = () => go({ live: query.live === '1' ? '' : '1' }, trail ?? []);
+  const remove = (ids) => {
+    focusAfter(ids);
+    deleteSoon(ids);
+    selection.clear();
+  };
+
+  refreshed.current = () => {
     list.reload();
+    counts.reload();
   };
+  useEffect(() => setTitle('Traces'), []);
+  useScroll(isShown);
+  useRowKeys({ selection, remove });
+  useKeys([
+    { key: 'r', words: 'Refresh', act: refresh },
+    { key: 'l', words: 'Live, or no longer', act: toggleLive },
+    { key: 'Escape', words: 'Close what is open; forget what is selected', act: selection.clear },
+  ]);
 
-  // Also when given up after an error: some may be gone all the same.
-  const afterDeleteAll = () => {
-    setDialog(null);
-    if (cursor) go({ cursor: '' });
-    else list.reload();
-  };
+  const isFirstRun = isShown && rows.length === 0 && !isFiltered(asked.filters) && !query.cursor;
 
   return html`
     <div class="traces">
       <div class="section-head">
         <h1>Traces</h1>
-        <${Filters} filters=${filters} setFilter=${setFilter} />
+        <p class="traces-total number" role="status">${counts.total !== null && plural(counts.total, 'trace')}</p>
+        <${Search} label="Search outline, error, model" value=${query.q ?? ''}
+                   hint=${tooShort(query) && `${SEARCH_CHARACTERS_MIN} characters or more, or choose a time`}
+                   onTry=${(q) => replace({ q, cursor: '', ...(query.range && { from: '' }) })}
+                   onCommit=${(q) => change({ q })} />
         <div class="actions">
-          <${Button} icon="again" onClick=${list.reload}>Refresh<//>
-          <${Button} icon="trash" onClick=${() => setDialog('all')}>Delete all…<//>
+          <${LiveButton} on=${query.live === '1'} onClick=${toggleLive} />
+          <${Button} icon="again" title="r" onClick=${refresh}>Refresh<//>
+          <${Button} icon="trash" onClick=${() => setDeleting(true)}>
+            ${isFiltered(asked.filters) ? 'Delete matching…' : 'Delete all…'}
+          <//>
         </div>
       </div>
-      <${TraceList} list=${list} filtered=${filtered} cursor=${cursor} setFilter=${setFilter}
-                    onDelete=${setDialog} />
-      <${Pager} cursor=${cursor} next=${list.data?.next_cursor} trail=${trail} go=${go} />
-      ${dialog === 'all' && html`<${DeleteAllDialog} filtered=${filtered} onClose=${afterDeleteAll} />`}
-      ${dialog?.id && html`
-        <${DeleteTraceDialog} trace=${dialog} onDeleted=${onDeleted} onClose=${() => setDialog(null)} />`}
+      <div class="traces-bar">
+        <${Button} icon="filter" aria-expanded=${String(facetsOpen)} aria-controls="facets"
+                   onClick=${() => setFacetsOpen(!facetsOpen)}>Filters<//>
+        <${TimeRange} query=${query} zone=${zone} onChange=${change} />
+      </div>
+      <${Chips} query=${query} zone=${zone} onChange=${change} onClear=${() => go(NO_FILTER)} />
+      <div class="traces-body ${facetsOpen && !isFirstRun ? 'with-facets' : ''}">
+        <aside id="facets" aria-label="Filters" hidden=${!facetsOpen || isFirstRun}>
+          <${Facets} query=${query} facets=${counts.facets} onChange=${change} />
+        </aside>
+        <div class="traces-list">
+          ${!isFirstRun && html`
+            <${Histogram} stats=${counts.stats} zone=${zone}
+                          onZoom=${(from, to) => change({ range: '', from, to })} />`}
+          <${Arrivals} n=${list.arrived} bring=${bring} />
+          <${Selected} selection=${selection} rows=${rows} remove=${remove} />
+          <${List} list=${list} rows=${rows} query=${query} filters=${asked.filters} isShown=${isShown}
+                   go=${go} empty=${isShown && list.shown.data.traces.length === 0}>
+            <${TraceTable} traces=${rows} zone=${zone} sort=${query.sort ?? ''} busy=${!isShown}
+                           selected=${selection.ids} fresh=${list.fresh} leaving=${leaving}
+                           onSort=${(sort) => change({ sort })} onSelect=${selection.toggle}
+                           onSelectAll=${selection.all} onDelete=${(id) => remove([id])} />
+          <//>
+          <${Pager} cursor=${query.cursor ?? ''} next=${isShown ? list.shown.data.next_cursor : null}
+                    trail=${trail} go=${turn} />
+        </div>
+      </div>
+      ${deleting && html`
+        <${DeleteMatchingDialog} query=${query} filters=${asked.filters} zone=${zone}
+                                 onClose=${() => setDeleting(false)}
+                                 onDeleted=${() => (query.cursor ? turn({ cursor: '' }) : refresh())} />`}
     </div>`;
 }
 
-// ---- filters --------------------------------------------------------------------------------
+// ---- what is asked --------------------------------------------------------------------------
 
-function Filters({ filters, setFilter }) {
-  const statuses = Object.entries(TRACE_STATUS).map(([value, { label }]) => ({ value, label }));
-  const providers = (useProviders() ?? []).map(({ name }) => ({ value: name, label: name }));
+// {path, filters, renew}: a range keeps its begin, and so the list its address, until another list is asked
+// for. renew() lets it begin anew; true if that made the address another.
+function useAsked({ live, ...query }) {
+  const [at, setAt] = useState(now);
+  const key = JSON.stringify(query);
+  const began = useRef({ key, at });
+
+  if (began.current.key !== key) began.current = { key, at: now() };
+  const path = listPath(query, began.current.at);
+
+  return {
+    path,
+    filters: useMemo(() => filtersOf(query, began.current.at), [path]),
+    renew() {
+      began.current = { key, at: now() };
+      setAt(began.current.at);
+      return listPath(query, began.current.at) !== path;
+    },
+  };
+}
+
+// What is counted over a list, asked for when its rows are there: it must not keep them waiting. Of a list
+// before, until that of this one is known.
+function useCounts(filters, ready) {
+  const facets = useResource(ready ? path.facets(filters) : null);
+  const oldest = useResource(
+    ready && !filters.from
+      ? path.traces({ view: 'summary', limit: 1, sort: 'created_at', ...filters })
+      : null,
+  );
+  const from = filters.from ?? oldest.data?.traces[0]?.created_at;
+  const stats = useResource(ready && from ? path.stats({ ...filters, from }) : null);
+
+  return {
+    facets: useLast(facets.data?.facets ?? null),
+    total: useLast(facets.data?.total ?? null),
+    stats: useLast(stats.data?.stats ?? null),
+    reload() {
+      for (const one of [facets, oldest, stats]) if (one.at > 0) one.reload();
+    },
+  };
+}
+
+function useLast(value) {
+  const last = useRef(null);
+
+  if (value !== null) last.current = value;
+  return last.current;
+}
+
+function useFacetsOpen() {
+  const [open, setOpen] = useState(() => matchMedia(ROOM_FOR_FACETS).matches && kept('facets', true));
+
+  return [
+    open,
+    (to) => {
+      setOpen(to);
+      if (matchMedia(ROOM_FOR_FACETS).matches) keep('facets', to);
+    },
+  ];
+}
+
+// ---- the parts of the page ------------------------------------------------------------------
+
+function LiveButton({ on, onClick }) {
+  const scrolled = useScrolled();
 
   return html`
-    <div class="filters" role="group" aria-label="Filters">
-      <${Filter} name="status" label="Status" any="any status" options=${statuses}
-                 value=${filters.status} setFilter=${setFilter} />
-      <${Filter} name="provider" label="Provider" any="any provider" options=${providers}
-                 value=${filters.provider} setFilter=${setFilter} />
-      ${filters.lesson_id && html`
-        <span class="chip">
-          of <a href="/lessons/${encodeURIComponent(filters.lesson_id)}">one lesson</a>
-          <button type="button" aria-label="Show the traces of all lessons" title="Show all lessons"
-                  onClick=${() => setFilter({ lesson_id: '' })}>${icon('cross')}</button>
-        </span>`}
+    <${Button} look="live" aria-pressed=${String(on)} title=${on ? 'New traces are looked for: l' : 'Look for new traces: l'}
+               onClick=${onClick}>
+      <span class="live-dot" aria-hidden="true"></span>${on && scrolled ? 'Live, resting' : 'Live'}
+    <//>`;
+}
+
+function Arrivals({ n, bring }) {
+  return html`
+    <div class="arrivals" role="status">
+      ${n > 0 && html`<${Button} look="primary" icon="up" onClick=${bring}>${count(n)} new<//>`}
     </div>`;
 }
 
-// A value from the address that is not among the options is shown all the same: it does filter.
-function Filter({ name, label, any, options, value, setFilter }) {
-  const known = value === '' || options.some((option) => option.value === value);
-  const all = known ? options : [{ value, label: value }, ...options];
+function Selected({ selection, rows, remove }) {
+  const n = selection.ids.size;
 
+  if (n === 0) return null;
   return html`
-    <select aria-label=${label} value=${value} class=${value ? 'set' : ''}
-            onChange=${(event) => setFilter({ [name]: event.currentTarget.value })}>
-      <option value="">${any}</option>
-      ${all.map((option) => html`<option key=${option.value} value=${option.value}>${option.label}</option>`)}
-    </select>`;
+    <div class="selected" role="group" aria-label="Selected">
+      <b class="number" role="status">${count(n)} selected</b>
+      <${Button} icon="trash" title="#" onClick=${() => remove([...selection.ids])}>Delete ${count(n)}<//>
+      ${n < rows.length && html`<${Button} look="quiet" onClick=${selection.all}>Select this page<//>`}
+      <${Button} look="quiet" title="Esc" onClick=${selection.clear}>Clear<//>
+    </div>`;
 }
 
-// ---- the list -------------------------------------------------------------------------------
-
-function TraceList({ list, filtered, cursor, setFilter, onDelete }) {
-  if (list.data === null) {
-    if (list.error && !list.error.outage) {
-      return html`
-        <${Empty} title="This list does not exist">
-          <p>${list.error.message}</p>
-          <${Button} onClick=${() => setFilter(NO_FILTER)}>All traces<//>
-        <//>`;
-    }
-    return html`<${Loading} what="traces" />`;
-  }
-  const { traces } = list.data;
-  if (traces.length > 0) return html`<${TraceTable} traces=${traces} onDelete=${onDelete} />`;
-  if (cursor) {
+function List({ list, rows, query, filters, isShown, empty, go, children }) {
+  if (list.error && !list.error.outage && !isShown) {
     return html`
-      <${Empty} title="Nothing older here">
-        <${Button} onClick=${() => setFilter({})}>Newest traces<//>
+      <${Empty} title="This list does not exist">
+        <p>${list.error.message}</p>
+        <${Button} onClick=${() => go({ ...NO_FILTER, sort: '' })}>All traces<//>
       <//>`;
   }
-  return filtered ? html`<${NoMatch} clear=${() => setFilter(NO_FILTER)} />` : html`<${FirstRun} />`;
+  if (list.shown === null) return html`<${Loading} what="traces" />`;
+  if (empty) return html`<${NoRows} query=${query} filters=${filters} go=${go} />`;
+  if (rows.length === 0) return html`<${Empty} title="Nothing left on this page" />`;
+  return children;
 }
 
-function TraceTable({ traces, onDelete }) {
-  return html`
-    <table class="rows trace-rows">
-      <caption class="unseen">Traces, newest first</caption>
-      <thead>
-        <tr>
-          <th scope="col" class="col-status">Status</th>
-          <th scope="col" class="col-time">Time</th>
-          <th scope="col">Outline</th>
-          <th scope="col" class="col-provider">Provider → model</th>
-          <th scope="col" class="col-duration right">Duration</th>
-          <th scope="col" class="col-tokens right">Tokens in / out</th>
-          <th scope="col" class="col-cost right">Cost</th>
-          <th scope="col" class="col-actions"><span class="unseen">Actions</span></th>
-        </tr>
-      </thead>
-      <tbody>
-        ${traces.map((trace) => html`
-          <${TraceRow} key=${trace.id} trace=${trace} onDelete=${() => onDelete(trace)} />`)}
-      </tbody>
-    </table>`;
+// ---- selection and keys ---------------------------------------------------------------------
+
+// Which rows of a page are selected; another page begins without any.
+function useSelection(rows, page) {
+  const [state, setState] = useState({ page, ids: NOBODY });
+  const last = useRef(null);
+  const ids = state.page === page ? state.ids : NOBODY;
+  const set = (next) => setState({ page, ids: new Set(next) });
+
+  return {
+    ids,
+    clear: () => ids.size > 0 && set([]),
+    all: (on = true) => set(on ? rows.map(({ id }) => id) : []),
+    toggle(id, { range = false } = {}) {
+      const [a, b] = [last.current, id].map((one) => rows.findIndex((row) => row.id === one));
+      const on = !ids.has(id);
+      const touched = range && a !== -1 ? rows.slice(Math.min(a, b), Math.max(a, b) + 1).map((row) => row.id) : [id];
+      last.current = id;
+      set(on ? [...ids, ...touched] : [...ids].filter((one) => !touched.includes(one)));
+    },
+  };
 }
 
-function TraceRow({ trace, onDelete }) {
-  const name = firstLine(trace.outline_preview) || trace.id;
+const NOBODY = new Set();
 
-  return html`
-    <tr>
-      <td class="cell-status"><${Status} words=${TRACE_STATUS} status=${trace.status} /></td>
-      <td class="cell-time"><${Ago} at=${trace.created_at} /></td>
-      <td class="cell-main">
-        <a class="row-link" href="/traces/${trace.id}" title=${trace.outline_preview}>${name}</a>
-        <${ErrorLine} trace=${trace} />
-      </td>
-      <td class="cell-provider">
-        <${Provider} provider=${trace.provider_used} model=${trace.model}
-                     fallbacks=${trace.fallback_providers} />
-      </td>
-      <td class="cell-duration right number">
-        ${isRunning(trace)
-          ? html`<${Elapsed} since=${trace.created_at} />`
-          : duration(trace.total_duration_ms)}
-      </td>
-      <td class="cell-tokens right">
-        <${Tokens} input=${trace.prompt_tokens} output=${trace.completion_tokens} />
-      </td>
-      <td class="cell-cost right"><${Cost} usd=${trace.cost_usd} /></td>
-      <td class="cell-actions">
-        <${Button} look="quiet tight" icon="trash" label="Delete the trace of ${name}" title="Delete"
-                   onClick=${onDelete} />
-      </td>
-    </tr>`;
+const rowLinks = () => [...document.querySelectorAll('.trace-rows .row-link')];
+const focusedRow = () => document.activeElement?.closest('.trace-rows tbody tr') ?? null;
+
+// The row with the focus is the one that the keys are about.
+function useRowKeys({ selection, remove }) {
+  const last = useRef(null); // id of the row that had it
+
+  const move = (step) => {
+    const links = rowLinks();
+    const ids = links.map((link) => link.closest('tr').dataset.id);
+    const from = ids.indexOf(focusedRow()?.dataset.id ?? last.current);
+    const to = from === -1 ? 0 : from + (focusedRow() ? step : 0);
+    const link = links[Math.max(0, Math.min(links.length - 1, to))];
+    if (!link) return;
+    last.current = link.closest('tr').dataset.id;
+    link.focus({ preventScroll: true });
+    link.scrollIntoView({ block: 'nearest' });
+  };
+  const select = () => {
+    const id = focusedRow()?.dataset.id;
+    if (id) selection.toggle(id);
+  };
+  const discard = () => {
+    const id = focusedRow()?.dataset.id;
+    if (selection.ids.size > 0) remove([...selection.ids]);
+    else if (id) remove([id]);
+  };
+
+  useKeys([
+    { key: 'j', words: 'Next trace', act: () => move(1) },
+    { key: 'k', words: 'Trace before', act: () => move(-1) },
+    { key: 'Enter', words: 'Open the trace' },
+    { key: 'x', words: 'Select the trace, or no longer', act: select },
+    { key: '#', words: 'Delete what is selected, else the trace', act: discard },
+  ]);
 }
 
-// Why it failed; of one that did not, what failed on the way.
-function ErrorLine({ trace: { status, error_class: errorClass, last_error: lastError } }) {
-  if (!errorClass && !lastError) return null;
-  return html`
-    <span class="row-note ${status === 'failed' ? 'tone-bad' : ''}" title=${lastError}>
-      ${errorClass && html`<b>${errorLabel(errorClass)}</b>`}
-      ${errorClass && lastError && ' · '}${lastError}
-    </span>`;
+// The focus goes to the row that takes the place of those that leave.
+function focusAfter(ids) {
+  const row = focusedRow();
+  const links = rowLinks();
+  const stays = (link) => !ids.includes(link.closest('tr').dataset.id);
+
+  if (!row || !ids.includes(row.dataset.id)) return;
+  const at = links.findIndex((link) => row.contains(link));
+  (links.slice(at).find(stays) ?? links.slice(0, at).findLast(stays))?.focus();
 }
 
-// ---- nothing to show ------------------------------------------------------------------------
+// ---- deleting what matches ------------------------------------------------------------------
 
-function NoMatch({ clear }) {
-  const { data } = useResource(path.traces({ view: 'summary', limit: 1, count: 'exact' }));
-
-  return html`
-    <${Empty} title="No trace matches these filters">
-      ${data && html`<p>${totalText(data.total)}</p>`}
-      <${Button} onClick=${clear}>Clear filters<//>
-    <//>`;
-}
-
-function totalText(total) {
-  if (total === 0) return 'There are no traces at all yet.';
-  return `Without them there ${total === 1 ? 'is' : 'are'} ${plural(total, 'trace')}.`;
-}
-
-function FirstRun() {
-  const command = `curl -u NAME '${location.origin}/api/lessons' \\
-     -H 'Content-Type: application/json' \\
-     -d '{"outline": "Photosynthesis: how leaves make sugar from light"}'`;
-
-  return html`
-    <${Empty} title="No traces yet">
-      <p>
-        Every generated lesson leaves one. <a href="/">Generate a lesson</a>, or send one from a
-        shell; it shows up here by itself.
-      </p>
-      <div class="command">
-        <pre tabindex="0">${command}</pre>
-        <${CopyButton} compact text=${command} label="Copy the command" />
-      </div>
-    <//>`;
-}
-
-// ---- delete all -----------------------------------------------------------------------------
-
-function DeleteAllDialog({ filtered, onClose }) {
+function DeleteMatchingDialog({ query, filters, zone, onDeleted, onClose }) {
   const [total, setTotal] = useState(null);
+  const [before, setBefore] = useState(null); // how many it was before others came or went
   const [error, setError] = useState(null);
+  const words = filterWords({ ...query, q: filters.q }, zone);
+  const filtered = isFiltered(filters);
 
   useEffect(() => {
-    countTraces().then(setTotal, setError);
+    countTraces(filters).then(setTotal, setError);
   }, []);
 
   const act = async () => {
-    const { data } = await deleteAllTraces();
-    say(data.deleted === 0 ? 'There was nothing to delete' : `${plural(data.deleted, 'trace')} deleted`);
+    try {
+      const { data } = await (filtered ? deleteMatchingTraces(filters, total) : deleteAllTraces());
+      say(data.deleted === 0 ? 'There was nothing to delete' : `${plural(data.deleted, 'trace')} deleted`);
+    } catch (failure) {
+      if (failure.status !== 409 || failure.count === null) throw failure;
+      setBefore(total);
+      setTotal(failure.count);
+      throw failure;
+    }
     onClose();
+    onDeleted();
   };
 
+  // Also when given up after an error: some may be gone all the same.
   return html`
-    <${ConfirmDialog} title="Delete all traces?" act=${act} onClose=${onClose}
-                      action=${total ? `Delete ${plural(total, 'trace')}` : 'Delete all'}
+    <${ConfirmDialog} title=${filtered ? 'Delete all that match?' : 'Delete all traces?'} act=${act}
+                      onClose=${onClose} action=${total ? `Delete ${plural(total, 'trace')}` : 'Delete'}
                       word=${total ? `delete ${total}` : null} ready=${total > 0}>
       ${total === null && !error && html`<p class="counting" role="status">${icon('spinner')}Counting</p>`}
       ${error && html`<${Refusal} error=${error} then="They could not be counted." />`}
       ${total === 0 && html`<p>There is no trace to delete.</p>`}
+      ${before !== null && html`
+        <p role="alert"><b>Nothing was deleted:</b> ${plural(before, 'trace')} matched, now it is ${count(total)}.</p>`}
       ${total > 0 && html`
         <p>
-          <b>${plural(total, 'trace')}</b> with every prompt, answer and error in them
-          ${filtered && ', not only those that match the filters,'} will be gone at once. The lessons
-          stay. This cannot be undone.
-        </p>`}
+          <b>${plural(total, 'trace')}</b>, on this page and all others, with every prompt, answer and error in
+          them will be gone at once. The lessons stay. This cannot be undone.
+        </p>
+        ${filtered && html`<ul class="filter-words">${words.map((text) => html`<li key=${text}>${text}</li>`)}</ul>`}`}
     <//>`;
 }
 
