@@ -71,18 +71,19 @@ function DurationFilter({ min, max, onChange }) {
     const change = { min_duration_ms: ms(text.min), max_duration_ms: ms(text.max) };
     if (change.min_duration_ms !== min || change.max_duration_ms !== max) onChange(change);
   };
+  const onLeave = (event) => event.currentTarget.contains(event.relatedTarget) || commit(event);
   const input = (name, label) => html`
     <input id="${id}-${name}" type="number" min="0" step="any" inputmode="decimal" placeholder=${name}
-           aria-label=${label} value=${text[name] ?? ''} onBlur=${commit}
+           aria-label=${label} value=${text[name] ?? ''}
            onInput=${(event) => setText({ ...text, [name]: event.currentTarget.value })} />`;
 
   return html`
     <fieldset class="facet">
       <legend>Duration, s</legend>
-      <form class="facet-span" onSubmit=${commit}>
+      <form class="facet-span" onSubmit=${commit} onFocusOut=${onLeave}>
         ${input('min', 'At least, in seconds')}<span aria-hidden="true">–</span>
         ${input('max', 'At most, in seconds')}
-        <button type="submit" class="unseen" tabindex="-1">Apply</button>
+        <button type="submit" class="unseen" tabindex="-1">Apply the duration</button>
       </form>
     </fieldset>`;
 }

@@ -130,7 +130,7 @@ function When({ at, zone }) {
 
   return html`
     <time datetime=${at} title=${fullTime(at, zone)}>
-      <span class="when-exact">${shortTime(at, zone, now)}</span><span class="when-ago">${relative(at, now)}</span>
+      <span class="when-exact">${shortTime(at, zone, now)}</span>${' '}<span class="when-ago">${relative(at, now)}</span>
     </time>`;
 }
 

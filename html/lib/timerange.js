@@ -62,7 +62,8 @@ function FromTo({ query, zone, onClose, onChange }) {
            onInput=${(event) => setText({ ...text, [name]: event.currentTarget.value })} />`;
 
   return html`
-    <form class="from-to" aria-label="Custom time" onSubmit=${submit}>
+    <form class="from-to" aria-label="Custom time" onSubmit=${submit}
+          onKeyDown=${(event) => event.key === 'Escape' && onClose()}>
       ${input('from', 'From')} ${input('to', 'to')}
       <span id="${id}-zone" class="quiet">${wrong ? 'from has to be before to' : zone.name}</span>
       <${Button} type="submit">Apply<//>

@@ -1,0 +1,700 @@
+// The list of traces: to find one in seconds, by mouse or by keys, and to delete without regret.
+
+import assert from 'node:assert/strict';
+import { after, before, beforeEach, test } from 'node:test';
+
+import axe from 'axe-core';
+
+import { startStack } from '../lib/stack.js';
+import { openBrowser, rowOf } from './browser.js';
+
+const TRACES = 250; // of them every fifth failed, every seventh has no known cost
+const PAGE = 100;
+const FIRST_VIEW_BYTES_MAX = 150 * 1024;
+
+let stack, browser;
+
+before(async () => {
+  stack = await startStack();
+  browser = await openBrowser(stack);
+});
+
+after(async () => {
+  await browser?.close();
+  await stack?.stop();
+});
+
+beforeEach(fill);
+
+// Trace 1 is a minute old, trace 2 two; each takes 10 ms more than the one after it.
+async function fill() {
+  await stack.psql(`
+    DELETE FROM lesson_traces;
+    INSERT INTO lesson_traces (owner, status, request_data, provider_used, model, fallback_providers, total_duration_ms,
+                               prompt_tokens, completion_tokens, total_tokens, cost_usd, llm_call_count, error_class,
+                               last_error, error_message, created_at, completed_at)
+    SELECT 'admin',
+           CASE WHEN n % 5 = 0 THEN 'failed' ELSE 'completed' END,
+           jsonb_build_object('outline', 'Topic ' || n || ': ' || CASE WHEN n % 10 = 3 THEN 'volcanoes' ELSE 'leaves' END),
+           CASE WHEN n % 5 = 0 THEN NULL WHEN n % 2 = 0 THEN 'groq' ELSE 'openai' END,
+           CASE WHEN n % 2 = 0 THEN 'llama-9' ELSE 'gpt-6-luna' END,
+           CASE WHEN n % 4 = 0 THEN '{openai,gemini}'::text[] END,
+           n * 10, 300, 1000 + n, 1300 + n, CASE WHEN n % 7 = 0 THEN NULL ELSE 0.001 * n END, 1,
+           CASE WHEN n % 5 = 0 THEN CASE WHEN n % 2 = 0 THEN 'timeout' ELSE 'auth' END END,
+           CASE WHEN n % 5 = 0 THEN 'it did not work' END, CASE WHEN n % 5 = 0 THEN 'it did not work' END,
+           now() - n * interval '1 minute', now() - n * interval '1 minute'
+      FROM generate_series(1, ${TRACES}) n`);
+}
+
+const add = (outline, { status = 'completed', age = '0' } = {}) =>
+  stack.psql(`
+    INSERT INTO lesson_traces (owner, status, request_data, provider_used, model, total_duration_ms, created_at)
+    VALUES ('admin', '${status}', jsonb_build_object('outline', '${outline}'), 'sample', 'sample', 5,
+            now() - interval '${age}') RETURNING id`);
+
+async function open(address = '/traces', options = {}) {
+  const page = await browser.page(options);
+  page.lists = []; // the addresses that were asked for, in order
+  page.deletes = [];
+  page.on('request', (request) => {
+    const url = request.url().slice(stack.baseUrl.length);
+    if (!url.startsWith('/api/traces')) return;
+    (request.method() === 'DELETE' ? page.deletes : page.lists).push(url);
+  });
+  await page.goto(address);
+  await page.locator('.trace-rows tbody tr, .empty').first().waitFor();
+  return page;
+}
+
+const rows = (page) => page.locator('.trace-rows tbody tr');
+const first = (page, text) => page.locator('.trace-rows tbody tr:first-child', { hasText: text }).waitFor();
+const facet = (page, name) => page.locator('.facet').filter({ has: page.locator('legend', { hasText: name }) });
+const value = (page, name, label) => facet(page, name).locator('label').filter({ hasText: label });
+const queryOf = (page) => Object.fromEntries(new URL(page.url()).searchParams);
+const steps = (page) => page.evaluate(() => history.length);
+const total = async (filters = '') =>
+  (await (await stack.fetch(`/api/traces?limit=1&view=summary&count=exact${filters}`, { as: 'admin' })).json()).total;
+const until = async (says) => {
+  for (let i = 0; !(await says()); i++) {
+    assert.ok(i < 200, `never: ${says}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+};
+
+async function end(page, faults = []) {
+  assert.deepEqual(page.faults.filter((one) => !faults.some((known) => one.includes(known))), []);
+  await page.context().close();
+}
+
+// ---- the rows -------------------------------------------------------------------------------
+
+test('a_row_says_all_that_matters', async () => {
+  const page = await open();
+  const row = (n) => rows(page).nth(n - 1);
+
+  assert.equal(await rows(page).count(), PAGE);
+  assert.match(await row(5).innerText(), /failed/);
+  assert.equal(await row(5).locator('.cell-status svg').count(), 1, 'not by colour alone');
+  assert.match(await row(5).innerText(), /not authorised/);
+  assert.equal(await row(5).locator('.error-class').getAttribute('title'), 'it did not work');
+  assert.match(await row(2).locator('.cell-time').innerText(), /\d\d:\d\d:\d\d\s+2 min ago|\d+ \w+ \d\d:\d\d\s+2 min ago/);
+  assert.match(await row(2).locator('.cell-provider').innerText(), /groq\s*llama-9/);
+  assert.match(await row(4).locator('.badge').innerText(), /↪2/);
+  assert.match(await row(4).locator('.badge').getAttribute('title'), /openai, gemini/);
+  assert.match(await row(7).locator('.cell-cost').innerText(), /^—$/, 'unknown is not $0');
+  assert.match(await row(8).locator('.cell-cost').innerText(), /^\$0\.0080$/);
+  assert.match(await row(8).locator('.cell-tokens').innerText(), /300\s*\/\s*1,008/);
+  assert.match(await row(100).locator('.cell-duration').innerText(), /1\.00\ss/);
+  const width = (n) => row(n).locator('.length > span').evaluate((bar) => bar.getBoundingClientRect().width);
+  assert.ok(Math.abs((await width(50)) / (await width(100)) - 0.5) < 0.05, 'relative to the longest of the page');
+  const height = await row(1).evaluate((one) => one.getBoundingClientRect().height);
+  assert.ok(height >= 30 && height <= 40, `${height} px`);
+  assert.match(await row(1).locator('a.row-link').getAttribute('href'), /^\/traces\/[0-9a-f-]{36}$/);
+  await end(page);
+});
+
+test('a_row_opens_in_a_new_tab_as_a_link_does', async () => {
+  const page = await open();
+  const opened = page.context().waitForEvent('page');
+
+  await rows(page).first().locator('.row-link').click({ modifiers: ['Control'] });
+  assert.match((await opened).url(), /\/traces\/[0-9a-f-]{36}$/);
+  assert.match(page.url(), /\/traces$/);
+  await end(page);
+});
+
+test('the_head_of_the_table_stays_in_sight', async () => {
+  const page = await open();
+
+  await page.evaluate(() => scrollTo(0, 2500));
+  const top = await page.locator('.trace-rows thead th').nth(1).evaluate((one) => one.getBoundingClientRect().top);
+  assert.ok(Math.abs(top) < 2, `${top} px`);
+  await end(page);
+});
+
+test('times_are_in_utc_or_local_as_chosen_last_with_the_zone_named', async () => {
+  const page = await open();
+
+  await page.getByRole('button', { name: 'UTC', exact: true }).click();
+  await page.locator('.col-time', { hasText: 'UTC' }).waitFor();
+  assert.match(await rows(page).first().locator('time').getAttribute('title'), /UTC$/);
+  await page.reload();
+  await rows(page).first().waitFor();
+  assert.equal(await page.getByRole('button', { name: 'UTC', exact: true }).getAttribute('aria-pressed'), 'true');
+  await end(page);
+});
+
+// ---- finding --------------------------------------------------------------------------------
+
+test('facets_count_and_filter_by_several_values_each', async () => {
+  const page = await open();
+
+  await value(page, 'Status', 'failed').locator('.facet-count', { hasText: /^50$/ }).waitFor();
+  assert.match(await value(page, 'Provider', 'none').innerText(), /50/);
+  await value(page, 'Error', 'timeout').click();
+  await page.locator('.traces-total', { hasText: /^25 traces$/ }).waitFor();
+  await value(page, 'Error', 'not authorised').click();
+  await page.locator('.traces-total', { hasText: /^50 traces$/ }).waitFor();
+  assert.equal(queryOf(page).error_class, 'timeout,auth');
+  await value(page, 'Model', 'llama-9').click();
+  await page.locator('.traces-total', { hasText: /^25 traces$/ }).waitFor();
+  await value(page, 'Model', 'gpt-6-luna').locator('.facet-count', { hasText: /^25$/ }).waitFor();
+  assert.deepEqual(await page.locator('.chip').allInnerTexts(), ['Model: llama-9', 'Error: timeout', 'Error: not authorised']);
+
+  await page.getByRole('button', { name: 'Remove the filter Error: timeout' }).click();
+  await page.locator('.empty').waitFor();
+  await page.goBack();
+  await first(page, 'Topic 10:');
+  await page.getByRole('button', { name: 'Clear filters' }).click();
+  await first(page, 'Topic 1:');
+  assert.equal(new URL(page.url()).search, '');
+  await page.reload();
+  await first(page, 'Topic 1:');
+  await end(page);
+});
+
+test('on_a_telephone_the_facets_are_out_of_the_way_until_asked_for', async () => {
+  const page = await open();
+
+  await page.setViewportSize({ width: 360, height: 800 });
+  await page.reload();
+  await rows(page).first().waitFor();
+  assert.ok(await page.locator('#facets').isHidden());
+  const height = await rows(page).first().evaluate((one) => one.getBoundingClientRect().height);
+  assert.ok(height < 60, `a card of two lines: ${height} px`);
+  await page.getByRole('button', { name: 'Filters' }).click();
+  await value(page, 'Status', 'failed').click();
+  await first(page, 'Topic 5:');
+  const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  assert.ok(over <= 0, `${over} px too wide`);
+  await end(page);
+});
+
+test('a_range_of_time_is_chosen_and_ends_now', async () => {
+  const page = await open();
+
+  await page.getByRole('button', { name: '1 h', exact: true }).click();
+  await page.locator('.traces-total', { hasText: /^(59|60|61) traces$/ }).waitFor();
+  assert.deepEqual(queryOf(page), { range: '1h' });
+  assert.ok((await rows(page).count()) <= 61);
+  await page.goBack();
+  await until(async () => (await rows(page).count()) === PAGE);
+  await end(page);
+});
+
+test('a_time_of_ones_own_is_entered_in_the_zone_shown', async () => {
+  const page = await open();
+  const at = (minutes) => new Date(Date.now() - minutes * 60_000).toISOString().slice(0, 19);
+  const [from, to] = [at(20.5), at(10.5)];
+
+  await page.getByRole('button', { name: 'UTC', exact: true }).click();
+  await page.getByRole('button', { name: 'Custom…' }).click();
+  await page.getByLabel('From').fill(from);
+  await page.getByLabel('to', { exact: true }).fill(to);
+  await page.getByRole('button', { name: 'Apply', exact: true }).click();
+  await until(async () => (await rows(page).count()) === 10);
+  assert.deepEqual(queryOf(page), { from: `${from}.000Z`, to: `${to}.000Z` });
+  assert.equal(await page.locator('.chip').count(), 1);
+  await end(page);
+});
+
+test('dragging_over_the_histogram_shows_that_time_alone', async () => {
+  const page = await open('/traces?range=24h');
+  const plot = page.locator('.histogram [role=slider]');
+
+  await plot.waitFor();
+  const box = await plot.boundingBox();
+  await page.mouse.move(box.x + box.width * 0.9, box.y + 20);
+  await page.mouse.down();
+  await page.mouse.move(box.x + box.width * 0.95, box.y + 20);
+  await page.mouse.up();
+  await page.locator('.chip').waitFor();
+  const { from, to, range } = queryOf(page);
+  assert.equal(range, undefined);
+  const hours = (Date.parse(to) - Date.parse(from)) / 3_600_000;
+  assert.ok(hours > 0.4 && hours < 4, `${hours} h`);
+  await page.goBack();
+  await until(() => queryOf(page).range === '24h');
+  await end(page);
+});
+
+test('the_histogram_is_used_by_keys_and_read_as_a_table', async () => {
+  const page = await open('/traces?range=1h');
+  const plot = page.locator('.histogram [role=slider]');
+
+  await plot.focus();
+  await page.keyboard.press('End');
+  assert.match(await plot.getAttribute('aria-valuetext'), /\d\d:\d\d – \d\d:\d\d: /);
+  await page.keyboard.press('ArrowLeft');
+  for (let i = 0; i < 5; i++) await page.keyboard.press('Shift+ArrowLeft');
+  await page.keyboard.press('Enter');
+  await page.locator('.chip').waitFor();
+  assert.ok(queryOf(page).from < queryOf(page).to);
+  await page.goBack();
+  await until(() => queryOf(page).range === '1h');
+  await plot.waitFor();
+  await page.getByText('As a table').click();
+  await page.locator('.histogram-table tbody tr').first().waitFor();
+  const sum = await page.locator('.histogram-table tbody tr').evaluateAll((all) =>
+    all.flatMap((row) => [...row.cells].slice(1)).reduce((n, cell) => n + Number(cell.textContent), 0),
+  );
+  assert.ok(sum >= 58 && sum <= 61, `${sum} traces in the table`);
+  await end(page);
+});
+
+test('a_duration_can_be_asked_for_in_seconds', async () => {
+  const page = await open();
+
+  await page.getByLabel('At least, in seconds').fill('2');
+  await page.getByLabel('At most, in seconds').fill('2.2');
+  await page.keyboard.press('Enter');
+  await until(async () => (await rows(page).count()) === 21);
+  assert.deepEqual(queryOf(page), { min_duration_ms: '2000', max_duration_ms: '2200' });
+  await page.locator('.chip', { hasText: /2\.00\ss – 2\.20\ss/ }).waitFor();
+  await end(page);
+});
+
+test('the_list_follows_the_typing_and_only_a_commit_is_a_step_back', async () => {
+  const page = await open('/traces?sort=total_duration_ms');
+  const before = await steps(page);
+
+  await page.keyboard.press('/');
+  await page.keyboard.type('volc');
+  await first(page, 'Topic 3: volcanoes');
+  await until(() => queryOf(page).q === 'volc');
+  assert.equal(await steps(page), before, 'typing replaces');
+  await page.keyboard.type('anoes');
+  await until(() => queryOf(page).q === 'volcanoes');
+  assert.equal(await steps(page), before);
+  await page.keyboard.press('Enter');
+  assert.equal(await steps(page), before + 1, 'a commit pushes');
+  assert.equal(await rows(page).count(), 25);
+  await page.goBack();
+  await first(page, 'Topic 1:');
+  assert.deepEqual(queryOf(page), { sort: 'total_duration_ms' });
+  assert.equal(await page.getByRole('searchbox').inputValue(), '');
+  await page.goForward();
+  await first(page, 'Topic 3:');
+  assert.equal(await page.getByRole('searchbox').inputValue(), 'volcanoes');
+  await end(page);
+});
+
+test('two_letters_are_looked_for_only_within_a_time', async () => {
+  const page = await open();
+
+  await page.getByRole('searchbox').fill('vo');
+  await page.getByText('3 characters or more, or choose a time').waitFor();
+  await first(page, 'Topic 1:');
+  await page.getByRole('button', { name: '1 h', exact: true }).click();
+  await first(page, 'Topic 3: volcanoes');
+  assert.equal(await page.getByText('3 characters or more').count(), 0);
+  await end(page);
+});
+
+test('headers_sort_and_say_how', async () => {
+  const page = await open();
+  const head = (name) => page.getByRole('columnheader', { name });
+
+  assert.equal(await head('Time').getAttribute('aria-sort'), 'descending');
+  await head('Duration').getByRole('button').click();
+  await first(page, 'Topic 250:');
+  assert.equal(await head('Duration').getAttribute('aria-sort'), 'descending');
+  assert.equal(await head('Time').getAttribute('aria-sort'), 'none');
+  await head('Duration').getByRole('button').click();
+  await first(page, 'Topic 1:');
+  assert.equal(await head('Duration').getAttribute('aria-sort'), 'ascending');
+  await head('Cost').getByRole('button').click();
+  await first(page, 'Topic 250:');
+  assert.deepEqual(queryOf(page), { sort: '-cost_usd' });
+  await page.goBack();
+  await first(page, 'Topic 1:');
+  await end(page);
+});
+
+test('back_from_a_trace_the_list_is_where_it_was', async () => {
+  const page = await open('/traces?status=completed');
+
+  await page.evaluate(() => scrollTo(0, 1500));
+  const link = rows(page).nth(50).locator('.row-link');
+  await link.click();
+  await page.waitForURL(/\/traces\/[0-9a-f-]{36}$/);
+  await page.locator('h1').waitFor();
+  await page.goBack();
+  await rows(page).nth(50).waitFor();
+  await until(async () => Math.abs((await page.evaluate(() => scrollY)) - 1500) < 50);
+  assert.deepEqual(queryOf(page), { status: 'completed' });
+  await end(page);
+});
+
+test('pages_keep_the_filter_and_their_range', async () => {
+  const page = await open('/traces?range=24h');
+
+  await first(page, 'Topic 1:');
+  await page.getByRole('button', { name: 'Older' }).click();
+  await first(page, 'Topic 101:');
+  assert.equal(queryOf(page).range, '24h');
+  assert.ok(queryOf(page).from && queryOf(page).cursor);
+  await page.getByRole('button', { name: 'Older' }).click();
+  await first(page, 'Topic 201:');
+  assert.equal(await rows(page).count(), 50);
+  await page.getByRole('button', { name: 'Newer' }).click();
+  await first(page, 'Topic 101:');
+  await page.getByRole('button', { name: 'Newest' }).click();
+  await first(page, 'Topic 1:');
+  assert.deepEqual(queryOf(page), { range: '24h' });
+  await end(page);
+});
+
+// ---- nothing to show ------------------------------------------------------------------------
+
+test('an_empty_result_says_what_there_is_at_other_times', async () => {
+  await stack.psql("UPDATE lesson_traces SET created_at = created_at - interval '3 days'");
+  const page = await open('/traces?range=24h');
+
+  await page.getByText('None in the last 24 h – 250 older, the newest 3 days ago.').waitFor();
+  await page.getByRole('button', { name: 'Show all' }).click();
+  await first(page, 'Topic 1:');
+  await end(page);
+});
+
+test('a_first_run_shows_a_command_and_fills_itself', async () => {
+  await stack.psql('DELETE FROM lesson_traces');
+  const page = await open();
+
+  await page.getByText('No traces yet').waitFor();
+  assert.match(await page.locator('.command').innerText(), new RegExp(`${stack.baseUrl}/api/lessons`));
+  assert.ok(await page.locator('#facets').isHidden());
+  await add('The very first');
+  await first(page, 'The very first');
+  await end(page);
+});
+
+test('an_address_that_makes_no_sense_says_so_and_leads_out', async () => {
+  const page = await open('/traces?from=soon', { expect: [400] });
+
+  await page.getByText('This list does not exist').waitFor();
+  await page.getByRole('button', { name: 'All traces' }).click();
+  await first(page, 'Topic 1:');
+  await end(page);
+});
+
+// ---- deleting -------------------------------------------------------------------------------
+
+test('a_deleted_trace_can_be_had_back', async () => {
+  const page = await open();
+  const row = rows(page).filter({ hasText: 'Topic 2:' });
+
+  await row.hover();
+  await row.getByRole('button', { name: /^Delete/ }).click();
+  await row.waitFor({ state: 'detached' });
+  await page.getByRole('button', { name: 'Undo' }).click();
+  await row.waitFor();
+  assert.equal(await rows(page).nth(1).innerText(), await row.innerText(), 'in its place');
+  assert.deepEqual(page.deletes, []);
+  assert.equal(await total(), TRACES);
+  await end(page);
+});
+
+test('a_deletion_is_sent_when_its_message_ends', async () => {
+  const page = await open();
+
+  await rows(page).nth(1).hover();
+  await rows(page).nth(1).getByRole('button', { name: /^Delete/ }).click();
+  await page.locator('.toast', { hasText: 'Deleted' }).waitFor();
+  await page.locator('.toast', { hasText: 'Deleted' }).waitFor({ state: 'detached' });
+  await until(async () => (await total()) === TRACES - 1);
+  assert.equal(page.deletes.length, 1);
+  await page.locator('.traces-total', { hasText: '249' }).waitFor();
+  await end(page);
+});
+
+test('a_deletion_is_sent_when_the_page_is_left', async () => {
+  const page = await open();
+
+  await rows(page).nth(1).hover();
+  await rows(page).nth(1).getByRole('button', { name: /^Delete/ }).click();
+  await page.locator('.toast', { hasText: 'Deleted' }).waitFor();
+  await page.goto('/');
+  await until(async () => (await total()) === TRACES - 1);
+  await end(page);
+});
+
+test('a_deletion_that_is_refused_brings_the_row_back_and_says_why', async () => {
+  const page = await open('/traces', { expect: [503] });
+
+  await page.route(/\/api\/traces\/[0-9a-f-]{36}/, (route) =>
+    route.fulfill({
+      status: 503,
+      contentType: 'application/problem+json',
+      body: JSON.stringify({ title: 'x', status: 503, detail: 'the database is away', request_id: 'abc123' }),
+    }),
+  );
+  const row = rows(page).filter({ hasText: 'Topic 2:' });
+  await row.hover();
+  await row.getByRole('button', { name: /^Delete/ }).click();
+  await row.waitFor({ state: 'detached' });
+  await page.locator('.toast').getByRole('button', { name: 'Dismiss' }).click();
+  await page.locator('.toast', { hasText: /Not deleted.*the database is away.*abc123/ }).waitFor();
+  await row.waitFor();
+  await end(page);
+});
+
+test('many_are_selected_and_deleted_at_once', async () => {
+  const page = await open();
+  const box = (n) => rows(page).nth(n - 1).locator('input');
+
+  await box(3).click();
+  await box(7).click({ modifiers: ['Shift'] });
+  await page.getByText('5 selected').waitFor();
+  await box(4).click();
+  await page.getByText('4 selected').waitFor();
+  await page.getByRole('button', { name: 'Delete 4' }).click();
+  await until(async () => (await rows(page).count()) === PAGE - 4);
+  await page.locator('.toast', { hasText: '4 traces deleted' }).getByRole('button', { name: 'Dismiss' }).click();
+  await until(async () => (await total()) === TRACES - 4);
+  await page.getByLabel('Select this page').click();
+  await page.getByText(/^\d+ selected$/).waitFor();
+  assert.equal(await page.locator('tr[aria-selected]').count(), await rows(page).count());
+  await page.keyboard.press('Escape');
+  await page.getByText(/^\d+ selected$/).waitFor({ state: 'detached' });
+  await end(page);
+});
+
+test('all_that_match_go_only_when_their_number_is_typed_and_still_right', async () => {
+  const page = await open('/traces?status=failed&model=llama-9', { expect: [409] });
+
+  await page.getByRole('button', { name: 'Delete matching…' }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByText('status: failed').waitFor();
+  await dialog.getByText('model: llama-9').waitFor();
+  const action = (n) => dialog.getByRole('button', { name: `Delete ${n} traces` });
+  await action(25).waitFor();
+  assert.ok(await action(25).isDisabled());
+  await stack.psql("DELETE FROM lesson_traces WHERE request_data->>'outline' LIKE 'Topic 10:%'");
+  await dialog.getByRole('textbox').fill('delete 25');
+  await action(25).click();
+  await dialog.getByText('Nothing was deleted: 25 traces matched, now it is 24.').waitFor();
+  assert.ok(await action(24).isDisabled());
+  await dialog.getByRole('textbox').fill('delete 24');
+  await action(24).click();
+  await page.getByText('24 traces deleted').waitFor();
+  await page.getByText('No trace matches these filters').waitFor();
+  assert.equal(await total(), TRACES - 25);
+  await end(page);
+});
+
+// ---- live -----------------------------------------------------------------------------------
+
+test('live_counts_what_is_new_and_brings_it_in_when_told', async () => {
+  const page = await open();
+
+  await page.keyboard.press('l');
+  await until(() => queryOf(page).live === '1');
+  await rows(page).first().waitFor();
+  const id = await add('Brand new');
+  const pill = page.getByRole('button', { name: '1 new' });
+  await pill.waitFor();
+  assert.equal(await rowOf(page, id).count(), 0, 'nothing moves by itself');
+  await Promise.all([page.locator('tr.fresh', { hasText: 'Brand new' }).waitFor(), pill.click()]);
+  await first(page, 'Brand new');
+  await page.locator('tr.fresh').waitFor({ state: 'detached' });
+  await pill.waitFor({ state: 'detached' });
+  await end(page);
+});
+
+test('live_asks_whether_anything_changed_and_draws_only_that', async () => {
+  const page = await open('/traces?live=1');
+  const tags = [];
+
+  await page.evaluate(() => {
+    window.drawn = 0;
+    new MutationObserver((changes) => (window.drawn += changes.length)).observe(document.querySelector('tbody'), {
+      childList: true,
+      subtree: true,
+      attributes: true,
+    });
+  });
+  page.on('request', (request) => {
+    if (/\/api\/traces\?/.test(request.url())) tags.push(request.headers()['if-none-match']);
+  });
+  const answer = await page.waitForResponse((one) => /\/api\/traces\?.*limit=100/.test(one.url()));
+  assert.ok(tags.at(-1), 'If-None-Match is sent');
+  assert.equal(answer.status(), 304);
+  await stack.psql("UPDATE lesson_traces SET status = 'failed' WHERE request_data->>'outline' LIKE 'Topic 3:%'");
+  await rows(page).nth(2).getByText('failed').waitFor();
+  const drawn = await page.evaluate(() => window.drawn);
+  assert.ok(drawn < 12, `${drawn} changes for one row`);
+  await end(page);
+});
+
+test('live_rests_while_scrolled_down_or_in_a_dialog', async () => {
+  const page = await open('/traces?live=1');
+  const quiet = async () => {
+    await page.waitForTimeout(500); // what was under way
+    const before = page.lists.length;
+    await page.waitForTimeout(5000);
+    return page.lists.length === before;
+  };
+
+  await page.evaluate(() => scrollTo(0, 1000));
+  await page.getByRole('button', { name: 'Live, resting' }).waitFor();
+  assert.ok(await quiet(), 'scrolled down');
+  await page.evaluate(() => scrollTo(0, 0));
+  await page.keyboard.press('?');
+  await page.getByRole('dialog').waitFor();
+  assert.ok(await quiet(), 'in a dialog');
+  await page.keyboard.press('Escape');
+  await page.waitForRequest(/\/api\/traces\?.*limit=100/);
+  await end(page);
+});
+
+// ---- keys -----------------------------------------------------------------------------------
+
+test('every_key_does_what_the_list_of_keys_says', async () => {
+  const page = await open();
+  const focused = () => page.evaluate(() => document.activeElement.textContent);
+
+  await page.keyboard.press('j');
+  assert.match(await focused(), /^Topic 1:/);
+  await page.keyboard.press('j');
+  await page.keyboard.press('j');
+  await page.keyboard.press('k');
+  assert.match(await focused(), /^Topic 2:/);
+  await page.keyboard.press('x');
+  await page.getByText('1 selected').waitFor();
+  await page.keyboard.press('Escape');
+  await page.getByText('1 selected').waitFor({ state: 'detached' });
+  await page.keyboard.press('#');
+  await page.locator('.toast', { hasText: 'Deleted' }).waitFor();
+  assert.match(await focused(), /^Topic 3:/, 'the focus goes on');
+  await page.getByRole('button', { name: 'Undo' }).click();
+  const again = page.waitForRequest(/\/api\/traces\?/);
+  await page.keyboard.press('r');
+  await again;
+  const background = () => page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
+  const light = await background();
+  await page.keyboard.press('t');
+  assert.notEqual(await background(), light);
+  await page.keyboard.press('l');
+  await until(() => queryOf(page).live === '1');
+  await page.keyboard.press('l');
+  await until(() => queryOf(page).live === undefined);
+  await page.keyboard.press('?');
+  const keys = await page.getByRole('dialog').locator('kbd').allInnerTexts();
+  assert.deepEqual(keys.sort(), ['#', '/', '?', 'Enter', 'Esc', 'j', 'k', 'l', 'r', 't', 'x']);
+  await page.keyboard.press('Escape');
+  await page.getByRole('dialog').waitFor({ state: 'detached' });
+  await page.keyboard.press('j');
+  await page.keyboard.press('Enter');
+  await page.waitForURL(/\/traces\/[0-9a-f-]{36}$/);
+  await end(page);
+});
+
+test('keys_do_nothing_in_a_field_or_with_a_modifier', async () => {
+  const page = await open();
+
+  await page.keyboard.press('/');
+  await page.keyboard.type('jlx#?rt');
+  assert.equal(await page.getByRole('searchbox').inputValue(), 'jlx#?rt');
+  assert.equal(await page.getByRole('dialog').count(), 0);
+  await page.keyboard.press('Escape');
+  assert.equal(await page.getByRole('searchbox').inputValue(), '');
+  await page.locator('h1').click();
+  await page.keyboard.press('Alt+l');
+  await page.keyboard.press('Control+j');
+  assert.equal(queryOf(page).live, undefined);
+  assert.equal(await page.locator('.row-link:focus').count(), 0);
+  await end(page);
+});
+
+// ---- fast, and when it is not ---------------------------------------------------------------
+
+test('the_list_is_asked_for_once_and_before_all_that_is_counted', async () => {
+  const page = await open('/traces?range=24h&status=completed');
+
+  await page.locator('.histogram [role=slider]').waitFor();
+  assert.match(page.lists[0], /^\/api\/traces\?view=summary&limit=100&/);
+  assert.equal(page.lists.filter((url) => url.includes('limit=100')).length, 1);
+  const order = await page.evaluate(() => {
+    const at = (name) => performance.getEntriesByType('resource').find((one) => one.name.includes(name)).startTime;
+    return { list: at('/api/traces?view'), facets: at('/api/traces/facets'), painted: performance.getEntriesByName('first-contentful-paint')[0].startTime };
+  });
+  assert.ok(order.list < order.facets);
+  await end(page);
+});
+
+test('the_first_view_is_light', async () => {
+  const page = await open();
+  await page.locator('.histogram [role=slider]').waitFor();
+  const bytes = await page.evaluate(() =>
+    [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')].reduce(
+      (sum, { transferSize }) => sum + transferSize,
+      0,
+    ),
+  );
+
+  assert.ok(bytes > 10_000 && bytes <= FIRST_VIEW_BYTES_MAX, `${bytes} bytes`);
+  await end(page);
+});
+
+test('while_the_service_is_away_the_list_and_what_was_typed_stay', async () => {
+  const page = await open('/traces', { expect: [503] });
+
+  await page.route(/\/api\/traces/, (route) =>
+    route.fulfill({
+      status: 503,
+      contentType: 'application/problem+json',
+      body: JSON.stringify({ title: 'x', status: 503, detail: 'the database is away', request_id: 'abc123' }),
+    }),
+  );
+  await page.getByRole('searchbox').fill('volcanoes');
+  const banner = page.getByRole('alert');
+  await banner.getByText('abc123').waitFor();
+  assert.equal(await page.getByRole('searchbox').inputValue(), 'volcanoes');
+  assert.equal(await rows(page).count(), PAGE);
+  await page.unroute(/\/api\/traces/);
+  await banner.getByRole('button', { name: 'Try again' }).click();
+  await first(page, 'Topic 3: volcanoes');
+  await banner.waitFor({ state: 'detached' });
+  await end(page);
+});
+
+for (const colorScheme of ['light', 'dark']) {
+  test(`axe_finds_nothing_in_${colorScheme}_with_everything_open`, async () => {
+    for (const width of [360, 1280]) {
+      const page = await open('/traces?range=24h&status=failed,completed');
+      await page.emulateMedia({ colorScheme });
+      await page.setViewportSize({ width, height: 900 });
+      if (await page.locator('#facets').isHidden()) await page.getByRole('button', { name: 'Filters' }).click();
+      await page.getByText('As a table').click();
+      await page.getByRole('button', { name: 'Custom…' }).click();
+      await rows(page).nth(2).locator('input').click();
+      await page.evaluate(axe.source.replace(/"use strict";/, ''));
+      const found = await page.evaluate(async () =>
+        (await window.axe.run(document)).violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' | ')}`),
+      );
+      assert.deepEqual(found, [], `${width} px`);
+      await end(page);
+    }
+  });
+}
