@@ -69,6 +69,12 @@ function Traces() {
     list.reload();
     counts.reload();
   };
+  // Also when given up after an error: some may be gone all the same.
+  const afterDeleting = () => {
+    setDeleting(false);
+    refreshed.current();
+  };
+
   useEffect(() => setTitle('Traces'), []);
   useScroll(isShown);
   useRowKeys({ selection, remove });
@@ -126,7 +132,7 @@ function Traces() {
       </div>
       ${deleting && html`
         <${DeleteMatchingDialog} query=${query} filters=${asked.filters} zone=${zone}
-                                 onClose=${() => setDeleting(false)}
+                                 onClose=${afterDeleting}
                                  onDeleted=${() => (query.cursor ? turn({ cursor: '' }) : refresh())} />`}
     </div>`;
 }
@@ -341,7 +347,6 @@ function DeleteMatchingDialog({ query, filters, zone, onDeleted, onClose }) {
     onDeleted();
   };
 
-  // Also when given up after an error: some may be gone all the same.
   return html`
     <${ConfirmDialog} title=${filtered ? 'Delete all that match?' : 'Delete all traces?'} act=${act}
                       onClose=${onClose} action=${total ? `Delete ${plural(total, 'trace')}` : 'Delete'}
