@@ -69,10 +69,11 @@ function Traces() {
     list.reload();
     counts.reload();
   };
-  // Also when given up after an error: some may be gone all the same.
+  // Also when it is given up after an error: some may be gone all the same.
   const afterDeleting = () => {
     setDeleting(false);
-    refreshed.current();
+    if (query.cursor) turn({ cursor: '' });
+    else refresh();
   };
 
   useEffect(() => setTitle('Traces'), []);
@@ -84,7 +85,8 @@ function Traces() {
     { key: 'Escape', words: 'Close what is open; forget what is selected', act: selection.clear },
   ]);
 
-  const isFirstRun = isShown && rows.length === 0 && !isFiltered(asked.filters) && !query.cursor;
+  const isEmpty = isShown && list.shown.data.traces.length === 0;
+  const isFirstRun = isEmpty && !isFiltered(asked.filters) && !query.cursor;
 
   return html`
     <div class="traces">
@@ -114,13 +116,13 @@ function Traces() {
           <${Facets} query=${query} facets=${counts.facets} onChange=${change} />
         </aside>
         <div class="traces-list">
-          ${!isFirstRun && html`
+          ${!isEmpty && html`
             <${Histogram} stats=${counts.stats} zone=${zone}
                           onZoom=${(from, to) => change({ range: '', from, to })} />`}
           <${Arrivals} n=${list.arrived} bring=${bring} />
           <${Selected} selection=${selection} rows=${rows} remove=${remove} />
           <${List} list=${list} rows=${rows} query=${query} filters=${asked.filters} isShown=${isShown}
-                   go=${go} empty=${isShown && list.shown.data.traces.length === 0}>
+                   go=${go} isEmpty=${isEmpty}>
             <${TraceTable} traces=${rows} zone=${zone} sort=${query.sort ?? ''} busy=${!isShown}
                            selected=${selection.ids} fresh=${list.fresh} leaving=${leaving}
                            onSort=${(sort) => change({ sort })} onSelect=${selection.toggle}
@@ -132,8 +134,7 @@ function Traces() {
       </div>
       ${deleting && html`
         <${DeleteMatchingDialog} query=${query} filters=${asked.filters} zone=${zone}
-                                 onClose=${afterDeleting}
-                                 onDeleted=${() => (query.cursor ? turn({ cursor: '' }) : refresh())} />`}
+                                 onClose=${() => setDeleting(false)} onTried=${afterDeleting} />`}
     </div>`;
 }
 
@@ -233,7 +234,7 @@ function Selected({ selection, rows, remove }) {
     </div>`;
 }
 
-function List({ list, rows, query, filters, isShown, empty, go, children }) {
+function List({ list, rows, query, filters, isShown, isEmpty, go, children }) {
   if (list.error && !list.error.outage && !isShown) {
     return html`
       <${Empty} title="This list does not exist">
@@ -242,7 +243,7 @@ function List({ list, rows, query, filters, isShown, empty, go, children }) {
       <//>`;
   }
   if (list.shown === null) return html`<${Loading} what="traces" />`;
-  if (empty) return html`<${NoRows} query=${query} filters=${filters} go=${go} />`;
+  if (isEmpty) return html`<${NoRows} query=${query} filters=${filters} go=${go} />`;
   if (rows.length === 0) return html`<${Empty} title="Nothing left on this page" />`;
   return children;
 }
@@ -322,10 +323,11 @@ function focusAfter(ids) {
 
 // ---- deleting what matches ------------------------------------------------------------------
 
-function DeleteMatchingDialog({ query, filters, zone, onDeleted, onClose }) {
+function DeleteMatchingDialog({ query, filters, zone, onTried, onClose }) {
   const [total, setTotal] = useState(null);
   const [before, setBefore] = useState(null); // how many it was before others came or went
   const [error, setError] = useState(null);
+  const tried = useRef(false);
   const words = filterWords({ ...query, q: filters.q }, zone);
   const filtered = isFiltered(filters);
 
@@ -334,6 +336,7 @@ function DeleteMatchingDialog({ query, filters, zone, onDeleted, onClose }) {
   }, []);
 
   const act = async () => {
+    tried.current = true;
     try {
       const { data } = await (filtered ? deleteMatchingTraces(filters, total) : deleteAllTraces());
       say(data.deleted === 0 ? 'There was nothing to delete' : `${plural(data.deleted, 'trace')} deleted`);
@@ -343,13 +346,13 @@ function DeleteMatchingDialog({ query, filters, zone, onDeleted, onClose }) {
       setTotal(failure.count);
       throw failure;
     }
-    onClose();
-    onDeleted();
+    onTried();
   };
 
   return html`
     <${ConfirmDialog} title=${filtered ? 'Delete all that match?' : 'Delete all traces?'} act=${act}
-                      onClose=${onClose} action=${total ? `Delete ${plural(total, 'trace')}` : 'Delete'}
+                      onClose=${() => (tried.current ? onTried() : onClose())}
+                      action=${total ? `Delete ${plural(total, 'trace')}` : 'Delete'}
                       word=${total ? `delete ${total}` : null} ready=${total > 0}>
       ${total === null && !error && html`<p class="counting" role="status">${icon('spinner')}Counting</p>`}
       ${error && html`<${Refusal} error=${error} then="They could not be counted." />`}
