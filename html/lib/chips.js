@@ -74,7 +74,7 @@ export function filterWords(query, zone) {
       .map((value) => valueLabel(name, value))
       .join(' or ');
   const range = rangeOf(query);
-  const time = range ? `from ${range.words}` : timeText(query, zone);
+  const time = range ? range.words : timeText(query, zone);
 
   return [
     ...FACETS.filter(({ name }) => query[name]).map(({ name, label }) => `${label.toLowerCase()}: ${or(name)}`),

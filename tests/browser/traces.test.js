@@ -486,6 +486,8 @@ test('all_that_match_go_only_when_their_number_is_typed_and_still_right', async 
   await page.getByRole('button', { name: 'Delete matching…' }).click();
   const dialog = page.getByRole('dialog');
   await dialog.getByText('status: failed').waitFor();
+  const box = await dialog.boundingBox();
+  assert.ok(Math.abs(box.x * 2 + box.width - 1280) < 20, 'in the middle');
   await dialog.getByText('model: llama-9').waitFor();
   const action = (n) => dialog.getByRole('button', { name: `Delete ${n} traces` });
   await action(25).waitFor();
