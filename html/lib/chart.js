@@ -294,6 +294,7 @@ const bars = (one, ink) => ({
 const line = ({ stroke }, ink) => ({
   ...STROKES[stroke],
   stroke: () => ink().stroke,
+  paths: pathOf,
   points: {
     show: true,
     size: 5,
@@ -301,6 +302,23 @@ const line = ({ stroke }, ink) => ({
     filter: (u, i) => lonely(u.data[i]),
   },
 });
+
+// From point to point, and nothing where there is none: uPlot's own leaves specks beside a gap.
+function pathOf(u, series, first, last) {
+  const path = new Path2D();
+  let drawing = false;
+
+  for (let i = first; i <= last; i++) {
+    const value = u.data[series][i] ?? null;
+    if (value !== null) {
+      const [x, y] = [u.valToPos(u.data[0][i], 'x', true), u.valToPos(value, 'y', true)];
+      if (drawing) path.lineTo(x, y);
+      else path.moveTo(x, y);
+    }
+    drawing = value !== null;
+  }
+  return { stroke: path, fill: null, clip: null };
+}
 
 // The same object as long as it is the same bucket, so that nothing is drawn again.
 function whereIs(u, spans, before) {

@@ -8,6 +8,9 @@ const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 const BUCKETS_MAX = 100;
+// Less of a change is neither better nor worse.
+const PERCENT_JUDGED = 1;
+const POINTS_JUDGED = 0.1;
 const TIMES_MIN = 10; // from here on it is told as "12 times" and not in percent
 const NBSP = '\u00a0';
 const RANGE_DEFAULT = '24h';
@@ -158,7 +161,8 @@ export function change({ up, down, better = null, points = false }, value, befor
   const text = amount < 10 ? amount.toFixed(1) : count(Math.round(amount));
   if (Number(text) === 0) return { text: 'about the same', direction: 'same', tone: 'quiet' };
   const direction = a > b ? 'up' : 'down';
-  const tone = better === null ? 'quiet' : direction === better ? 'ok' : 'bad';
+  const judged = better !== null && amount >= (points ? POINTS_JUDGED : PERCENT_JUDGED);
+  const tone = judged ? (direction === better ? 'ok' : 'bad') : 'quiet';
 
   return {
     text: `${text} ${points ? 'points' : '%'} ${direction === 'up' ? up : down}`.replaceAll(' ', NBSP),

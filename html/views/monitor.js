@@ -599,7 +599,7 @@ function Groups({ stats, filters, query, stay }) {
               its=${(row) => ({ provider: row.provider ?? NONE })}
               columns=${[...requestsOf(total, (row) => row.requests), ...NUMBERS]} />
     <${Group} ...${all} name="model" title="By model" head="Model" rows=${stats.by_model}
-              label=${(row) => row.model ?? 'no model answered'}
+              label=${(row) => row.model ?? 'no model answered'} aside=${(row) => row.provider ?? 'no answer'}
               its=${(row) => ({ provider: row.provider ?? NONE, model: row.model ?? NONE })}
               columns=${[...requestsOf(total, (row) => row.requests), ...NUMBERS]} />
     <${Group} ...${all} name="error" title="By error" head="Error" rows=${stats.by_error_class} narrow
@@ -609,7 +609,7 @@ function Groups({ stats, filters, query, stay }) {
 }
 
 // Sorted as the address says: ?provider_sort=-cost_usd, most requests first otherwise.
-function Group({ name, title, head, rows, label, its, columns, narrow = false, to, query, stay }) {
+function Group({ name, title, head, rows, label, aside = () => null, its, columns, narrow = false, to, query, stay }) {
   const member = `${name}_sort`;
   const sort = query[member] || '-requests';
   const [by, down] = sort.startsWith('-') ? [sort.slice(1), true] : [sort, false];
@@ -644,7 +644,7 @@ function Group({ name, title, head, rows, label, its, columns, narrow = false, t
               <tbody>
                 ${sorted.map((row) => html`
                   <tr key=${JSON.stringify(its(row))}>
-                    <th scope="row">${label(row)}</th>
+                    <th scope="row">${label(row)} <span class="quiet">${aside(row)}</span></th>
                     ${columns.map((one) => html`
                       <td key=${one.name} class="right number">
                         <${Cell} column=${one} row=${row} its=${its(row)} to=${to} />

@@ -301,7 +301,7 @@ test('dragging_over_a_chart_zooms_into_whole_buckets', async () => {
   await page.locator('.monitor-body[aria-busy="false"]').waitFor();
   const { y } = await chart('Error rate').locator('.u-over').boundingBox();
   assert.ok(Math.abs(y - box.y) < 2, 'the chart stays under the pointer');
-  assert.equal((await shownPeriod()).from, from);
+  assert.equal(Date.parse((await shownPeriod()).from), Date.parse(from));
   await page.goBack();
   await page.getByText('compared with the 24 h before').waitFor();
   assert.deepEqual(page.faults, []);
@@ -443,24 +443,6 @@ test('it_refreshes_while_it_is_seen_and_rests_while_not', async () => {
   assert.deepEqual(other.faults, []);
 });
 
-test('what_is_shown_stays_while_the_database_is_away', async () => {
-  const other = await browser.page({ expect: [503, 502, 504] });
-
-  await other.goto('/monitor');
-  await other.locator('.plot canvas').first().waitFor();
-  const start = await crash(stack);
-  try {
-    await other.getByRole('button', { name: 'Refresh' }).click();
-    await other.getByRole('alert').waitFor();
-    assert.equal(await other.locator('.plot canvas').count(), 5);
-  } finally {
-    await start();
-  }
-  await other.getByRole('button', { name: 'Try again' }).click();
-  await other.getByRole('alert').waitFor({ state: 'detached' });
-  assert.deepEqual(other.faults, []);
-});
-
 test('charts_follow_the_theme_and_the_printer', async () => {
   const drawn = () => chart('Requests').locator('canvas').evaluate((canvas) => canvas.toDataURL());
   const becomes = async (differs, what) => {
@@ -506,3 +488,22 @@ for (const colorScheme of ['light', 'dark']) {
     assert.deepEqual(page.faults, []);
   });
 }
+
+test('what_is_shown_stays_while_the_database_is_away', async () => {
+  const other = await browser.page({ expect: [503, 502, 504] });
+
+  await page.goto('about:blank'); // it would fail as well, and there it is a fault
+  await other.goto('/monitor');
+  await other.locator('.plot canvas').first().waitFor();
+  const start = await crash(stack);
+  try {
+    await other.getByRole('button', { name: 'Refresh' }).click();
+    await other.getByRole('alert').waitFor();
+    assert.equal(await other.locator('.plot canvas').count(), 5);
+  } finally {
+    await start();
+  }
+  await other.getByRole('button', { name: 'Try again' }).click();
+  await other.getByRole('alert').waitFor({ state: 'detached' });
+  assert.deepEqual(other.faults, []);
+});

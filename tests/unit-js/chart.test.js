@@ -124,6 +124,7 @@ const CHANGES = [
   ['error_rate', 0.02, 0, '2.0 points higher', 'bad'],
   ['duration', 1200, 1000, '20 % slower', 'bad'],
   ['duration', 800, 1000, '20 % faster', 'ok'],
+  ['duration', 1002, 1000, '0.2 % slower', 'quiet'],
   ['cost', '0.5', '1.0', '50 % less', 'quiet'],
   ['failed_cost', 2, 1, '100 % more', 'bad'],
 ];
