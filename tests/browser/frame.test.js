@@ -24,7 +24,7 @@ before(async () => {
        SET request_data = jsonb_set(request_data, '{outline}', to_jsonb('${LONG}'::text)), model = '${LONG}',
            last_error = '${LONG}', fallback_providers = '{sample}'
      WHERE id = '${id}'`);
-  addresses = ['/', `/lessons/${lessonId}`, '/traces', '/traces?status=started', `/traces/${id}`];
+  addresses = ['/', `/lessons/${lessonId}`, '/traces', '/traces?status=started', '/monitor', `/traces/${id}`];
 });
 
 after(async () => {

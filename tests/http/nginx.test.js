@@ -314,7 +314,7 @@ describe('headers', () => {
 });
 
 describe('pages', () => {
-  const PAGES = ['/', '/traces', `/lessons/${SOME_ID}`, `/traces/${SOME_ID}`];
+  const PAGES = ['/', '/traces', '/monitor', `/lessons/${SOME_ID}`, `/traces/${SOME_ID}`];
 
   test('are_html', async () => {
     for (const path of PAGES) {
