@@ -403,7 +403,9 @@ static bool delete_batch(struct db *db, struct arena *a, const struct db_identit
     buf_puts(s.text, "WITH gone AS (DELETE FROM lesson_traces");
     before = s.text->len;
     trace_filter_add(&s, f, TRACE_BIT(TRACE_BY_Q)); /* the words of an ended trace stay */
-    buf_printf(s.text, "%sid = ANY ($%d::uuid[]) RETURNING 1) SELECT count(*) FROM gone",
+    buf_printf(s.text,
+               "%sid IN (SELECT unnest($%d::uuid[])) RETURNING 1)"
+               " SELECT count(*) FROM gone",
                joint(&s, before), trace_sql_arg(&s, db_arg(ids)));
     trace_sql_end(&s);
     if (!db_run(db, a, who, &s.call, 1, &rows, DB_ONCE, deadline_ms, e))

@@ -466,7 +466,7 @@ void http_stream_end(struct http_req *req, bool whole)
 {
     struct request *r = (struct request *)req;
 
-    if (whole)
+    if (whole || r->head)
         FCGX_Finish_r(&r->fcgx);
     log_and_free(r, 200);
 }

@@ -1,0 +1,294 @@
+// Exports: every trace once, as a file; and deletion by filter, of exactly what was confirmed.
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { after, before, beforeEach, describe, test } from 'node:test';
+
+import { api, assertProblem, until } from '../lib/api.js';
+import { openSession } from '../lib/session.js';
+import { startStack } from '../lib/stack.js';
+import { clearTraces, insertTraces } from '../lib/traces.js';
+
+let stack, call, db;
+
+before(async () => {
+  stack = await startStack({ env: { TRACES_PROCESSES: '4' } });
+  call = api(stack);
+  db = openSession(stack.databaseUrl);
+});
+
+after(async () => {
+  await db?.end();
+  await stack?.stop();
+});
+
+const fill = (count, { owner = 'user', bytes = 10, outline = "'Outline ' || n" } = {}) =>
+  db.run(
+    `INSERT INTO lesson_traces (owner, request_data, response_data, status, total_tokens, created_at)
+     SELECT '${owner}', jsonb_build_object('outline', ${outline}), jsonb_build_object('content', repeat(md5(n::text), ${bytes} / 32 + 1)),
+            CASE n % 3 WHEN 0 THEN 'failed' ELSE 'completed' END, nullif(n % 7, 0), now() - n * interval '1 second'
+       FROM generate_series(1, ${count}) n`,
+  );
+
+// A text of CSV as RFC 4180 has it: rows of cells.
+function readCsv(text) {
+  const rows = [[]];
+  let cell = '';
+  let quoted = false;
+
+  for (let i = 0; i < text.length; i++) {
+    const c = text[i];
+    if (quoted) {
+      if (c === '"' && text[i + 1] === '"') cell += text[++i];
+      else if (c === '"') quoted = false;
+      else cell += c;
+    } else if (c === '"') quoted = true;
+    else if (c === ',' || (c === '\r' && text[i + 1] === '\n')) {
+      rows.at(-1).push(cell);
+      cell = '';
+      if (c === '\r') {
+        rows.push([]);
+        i++;
+      }
+    } else cell += c;
+  }
+  assert.deepEqual([rows.pop(), cell], [[], ''], 'ends with the end of a line');
+  return rows;
+}
+
+describe('an export', () => {
+  beforeEach(() => clearTraces(db));
+
+  test('as ndjson is one whole trace a line, as the list has them, of more than a page', async () => {
+    await fill(450);
+    const answer = await call('GET', '/api/traces/export?format=ndjson');
+    const rows = answer.text.trimEnd().split('\n').map(JSON.parse);
+    const list = [];
+    for (let offset = 0; offset < 450; offset += 150)
+      list.push(...(await call('GET', `/api/traces?limit=150&offset=${offset}`)).body.traces);
+
+    assert.equal(answer.status, 200);
+    assert.equal(answer.headers.get('content-type'), 'application/x-ndjson; charset=utf-8');
+    assert.match(
+      answer.headers.get('content-disposition'),
+      /^attachment; filename="traces-\d{4}-\d\d-\d\d\.ndjson"$/,
+    );
+    assert.ok(answer.text.endsWith('}\n'));
+    assert.deepEqual(rows, list);
+  });
+
+  test('as csv is a header and the columns of a summary', async () => {
+    await fill(1200);
+    const answer = await call('GET', '/api/traces/export?format=csv');
+    const [header, ...rows] = readCsv(answer.text);
+    const [first] = (await call('GET', '/api/traces?view=summary&limit=1')).body.traces;
+
+    assert.equal(answer.headers.get('content-type'), 'text/csv; charset=utf-8; header=present');
+    assert.match(answer.headers.get('content-disposition'), /traces-\d{4}-\d\d-\d\d\.csv"$/);
+    assert.deepEqual(header, Object.keys(first));
+    assert.equal(rows.length, 1200);
+    assert.deepEqual(
+      rows[0],
+      header.map((name) => (first[name] === null ? '' : String(first[name]))),
+    );
+    assert.ok(rows.every((row) => row.length === header.length));
+  });
+
+  test('obeys filters, search and order', async () => {
+    await fill(300);
+    const rows = async (query) => readCsv((await call('GET', `/api/traces/export?format=csv&${query}`)).text).slice(1);
+
+    assert.equal((await rows('status=failed')).length, 100);
+    assert.equal((await rows('q=outline%2029')).length, 11);
+    for (const sort of ['created_at', '-total_tokens']) {
+      const list = (await call('GET', `/api/traces?view=summary&limit=200&sort=${sort}`)).body.traces;
+      assert.deepEqual(
+        (await rows(`sort=${sort}`)).slice(0, 200).map(([id]) => id),
+        list.map(({ id }) => id),
+      );
+    }
+    assert.equal((await rows('q=nothing')).length, 0);
+    assert.equal((await call('GET', '/api/traces/export?format=ndjson&q=nothing')).text, '');
+  });
+
+  for (const [text, cell] of [
+    ['=1+1', "'=1+1"],
+    ['+1', "'+1"],
+    ['-1', "'-1"],
+    ['@SUM(A1)', "'@SUM(A1)"],
+    ['\t=1', "'\t=1"],
+    ['\r=1', "'\r=1"],
+    ['=cmd|"/C calc"!A0', `'=cmd|"/C calc"!A0`],
+    ['a, "b"\r\nc', 'a, "b"\r\nc'],
+    ['a=1', 'a=1'],
+    [' =1', ' =1'],
+    ['月亮', '月亮'],
+  ])
+    test(`as csv gives ${JSON.stringify(text)} as ${JSON.stringify(cell)}`, async () => {
+      await insertTraces(db, [{ name: 'x', outline: text }]);
+      const [header, row] = readCsv((await call('GET', '/api/traces/export?format=csv')).text);
+      assert.equal(row[header.indexOf('outline_preview')], cell);
+    });
+
+  test("has a user's own traces only, an admin's all", async () => {
+    await fill(3);
+    await fill(2, { owner: 'somebody' });
+    for (const format of ['csv', 'ndjson']) {
+      assert.ok(!(await call('GET', `/api/traces/export?format=${format}`)).text.includes('somebody'));
+      assert.equal((await call('GET', `/api/traces/export?format=${format}`, { as: 'admin' })).text.split('somebody').length, 3);
+    }
+    assertProblem(await call('GET', '/api/traces/export?format=csv', { as: null }), 401);
+  });
+
+  for (const [query, member] of [
+    ['', 'format'],
+    ['format=', 'format'],
+    ['format=xml', 'format'],
+    ['format=csv&limit=5', 'limit'],
+    ['format=csv&cursor=x', 'cursor'],
+  ])
+    test(`with "${query}" is refused`, async () =>
+      assertProblem(await call('GET', `/api/traces/export?${query}`), 400, member));
+
+  test('answers HEAD without a body', async () => {
+    await fill(3);
+    const answer = await call('HEAD', '/api/traces/export?format=csv');
+    assert.equal(answer.status, 200);
+    assert.equal(answer.text, '');
+  });
+});
+
+// A client that takes the first bytes and then no more.
+async function stalledExport(format = 'ndjson') {
+  const { user, password } = stack.user;
+  const child = spawn('curl', ['-qsN', '--limit-rate', '20k', '-u', `${user}:${password}`, `${stack.baseUrl}/api/traces/export?format=${format}`]);
+  await once(child.stdout, 'data');
+  child.stdout.pause();
+  return child;
+}
+
+const responders = () => stack.processes().filter(({ command }) => /^\S*traces\.fcgi/.test(command));
+const residentKb = ({ pid }) => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1]);
+
+describe('an export that takes long', () => {
+  before(async () => {
+    await clearTraces(db);
+    await fill(4000, { bytes: 20000 });
+  });
+
+  test('leaves half of the processes to others, and is refused beyond', async () => {
+    const clients = [await stalledExport(), await stalledExport()];
+
+    try {
+      const third = await call('GET', '/api/traces/export?format=ndjson');
+      assertProblem(third, 503);
+      assert.match(third.headers.get('retry-after'), /^\d+$/);
+      const answers = await Promise.all(Array.from({ length: 8 }, () => call('GET', '/api/traces?view=summary')));
+      for (const answer of answers) assert.equal(answer.status, 200);
+    } finally {
+      for (const client of clients) client.kill('SIGKILL');
+    }
+    await until('the slots are free', async () => (await call('HEAD', '/api/traces/export?format=csv')).status === 200);
+  });
+
+  test('gives its slot back when its process is killed, and its client sees it broken', async () => {
+    const clients = [await stalledExport(), await stalledExport()];
+    const broken = clients.map((client) => once(client, 'exit'));
+
+    assert.equal((await call('HEAD', '/api/traces/export?format=csv')).status, 503);
+    for (const { pid } of responders()) process.kill(pid, 'SIGKILL');
+    for (const client of clients) client.stdout.resume();
+    await until('exports again', async () => (await call('HEAD', '/api/traces/export?format=csv')).status === 200);
+    for (const client of clients) client.kill('SIGTERM');
+    await Promise.all(broken);
+  });
+
+  test('takes no more memory for more traces', async () => {
+    assert.equal((await call('GET', '/api/traces/export?format=ndjson&status=failed')).status, 200);
+    const before = Math.max(...responders().map(residentKb));
+    const answer = await call('GET', '/api/traces/export?format=ndjson');
+
+    assert.equal(answer.text.trimEnd().split('\n').length, 4000);
+    assert.ok(answer.text.length > 80e6);
+    assert.ok(Math.max(...responders().map(residentKb)) < before + 16_000);
+  });
+});
+
+describe('a deletion by filter', () => {
+  beforeEach(() => clearTraces(db));
+
+  const left = async (where = 'true') => Number(await db.run(`SELECT count(*) FROM lesson_traces WHERE ${where}`));
+
+  function assertCount(answer, status, about, count) {
+    const { count: told, ...rest } = answer.body;
+    assert.equal(told, count);
+    assertProblem({ ...answer, body: rest }, status, about);
+  }
+
+  test('without confirm is refused with the count, with another number, too', async () => {
+    await fill(30);
+    assertCount(await call('DELETE', '/api/traces?status=failed'), 400, 'confirm', 10);
+    assertCount(await call('DELETE', '/api/traces?status=failed&confirm=9'), 409, 'confirm', 10);
+    assertCount(await call('DELETE', '/api/traces?status=failed&confirm=11'), 409, 'confirm', 10);
+    assertCount(await call('DELETE', '/api/traces?q=outline%202&confirm=1'), 409, 'confirm', 11);
+    assert.equal(await left(), 30);
+    assert.equal(await db.run('SELECT count(*) FROM audit_log'), '0');
+  });
+
+  test('of exactly the confirmed number takes them and no others, and tells the audit log', async () => {
+    await fill(3600);
+    await fill(50, { owner: 'somebody' });
+    const answer = await call('DELETE', '/api/traces?status=failed&confirm=1200');
+
+    assert.equal(answer.status, 200, answer.text);
+    assert.deepEqual(answer.body, { message: '1200 traces deleted', deleted: 1200 });
+    assert.equal(await left("owner = 'user' AND status = 'failed'"), 0);
+    assert.equal(await left("owner = 'user'"), 2400);
+    assert.equal(await left("owner = 'somebody'"), 50);
+    assert.deepEqual(
+      await db.rows('SELECT actor, object, sum(count)::int AS count, filter FROM audit_log GROUP BY 1, 2, 4'),
+      [{ actor: 'user', object: 'trace', count: 1200, filter: 'status=failed' }],
+    );
+  });
+
+  for (const [query, count] of [
+    ['q=OUTLINE%2012', 1],
+    [`to=2000-01-01T00:00:00Z`, 0],
+    ['status=failed,completed&model=none&min_duration_ms=1', 0],
+    ['from=2000-01-01T00:00:00Z&provider=none', 12],
+  ])
+    test(`by ${query} works`, async () => {
+      await fill(12);
+      const answer = await call('DELETE', `/api/traces?${query}&confirm=${count}`);
+      assert.equal(answer.status, 200, answer.text);
+      assert.equal(answer.body.deleted, count);
+      assert.equal(await left(), 12 - count);
+    });
+
+  test('of those of everybody is for an admin', async () => {
+    await fill(5);
+    await fill(5, { owner: 'somebody' });
+    const answer = await call('DELETE', '/api/traces?status=completed&confirm=8', { as: 'admin' });
+    assert.equal(answer.body.deleted, 8);
+  });
+
+  for (const [query, member] of [
+    ['deleteAll=true&status=failed', 'deleteAll'],
+    ['deleteAll=true&q=moon', 'deleteAll'],
+    ['deleteAll=true&confirm=3', 'deleteAll'],
+    ['id=11111111-1111-4111-8111-111111111111&status=failed', 'id'],
+    ['confirm=3', 'id'],
+    ['status=failed&confirm=x', 'confirm'],
+    ['status=failed&confirm=-1', 'confirm'],
+    ['status=done&confirm=0', 'status'],
+    ['q=ab&confirm=0', 'q'],
+    ['status=failed&confirm=1&limit=1', 'limit'],
+  ])
+    test(`with "${query}" is refused and deletes nothing`, async () => {
+      await fill(3);
+      assertProblem(await call('DELETE', `/api/traces?${query}`), 400, member);
+      assert.equal(await left(), 3);
+    });
+});

@@ -1,0 +1,325 @@
+// Facets and statistics: counted from the traces that are there, and the caller's own.
+
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+
+import { api, assertProblem } from '../lib/api.js';
+import { openSession } from '../lib/session.js';
+import { startStack } from '../lib/stack.js';
+import { clearTraces, insertTraces } from '../lib/traces.js';
+
+const at = (minute, second = 0) =>
+  `2026-03-01T10:${String(minute).padStart(2, '0')}:${String(second).padStart(2, '0')}Z`;
+const HOUR = 'from=2026-03-01T10:00:00Z&to=2026-03-01T11:00:00Z';
+
+// ok: completed by groq; with two fallbacks; failed; running; the hour before; another's.
+const ok = (n, more = {}) => ({
+  name: `ok ${n}`,
+  status: 'completed',
+  provider_used: 'groq',
+  model: 'm',
+  created_at: at(n),
+  total_duration_ms: (n + 1) * 100,
+  llm_call_count: 1,
+  prompt_tokens: 10,
+  completion_tokens: 20,
+  total_tokens: 30,
+  cost_usd: 0.01,
+  ...more,
+});
+const TRACES = [
+  ...Array.from({ length: 10 }, (_, n) => ok(n)),
+  ok(20, { provider_used: 'openai', model: 'n', fallback_providers: ['openai'], error_class: 'timeout', llm_call_count: 2, cost_usd: null }),
+  ok(21, { status: 'failed', provider_used: null, error_class: 'auth', total_duration_ms: 7, cost_usd: 0.5, total_tokens: null, prompt_tokens: null }),
+  ok(22, { status: 'started', provider_used: null, total_duration_ms: null, llm_call_count: 0, cost_usd: null, total_tokens: null, prompt_tokens: null, completion_tokens: null }),
+  { ...ok(0), name: 'before', created_at: '2026-03-01T09:30:00Z', total_duration_ms: 42 },
+  { ...ok(0), name: 'edge', created_at: '2026-03-01T11:00:00Z' },
+  { ...ok(0), name: 'foreign', owner: 'somebody', provider_used: 'gemini', created_at: at(5) },
+];
+
+let stack, call, db;
+
+before(async () => {
+  stack = await startStack();
+  call = api(stack);
+  db = openSession(stack.databaseUrl);
+  await clearTraces(db);
+  await insertTraces(db, TRACES);
+});
+
+after(async () => {
+  await db?.end();
+  await stack?.stop();
+});
+
+async function ask(path, options) {
+  const answer = await call('GET', path, options);
+  assert.equal(answer.status, 200, answer.text);
+  return answer.body;
+}
+
+const facets = (query = '', options = {}) => ask(`/api/traces/facets?${query}`, options);
+const stats = async (query, options) => (await ask(`/api/traces/stats?${query}`, options)).stats;
+
+describe('facets', () => {
+  test('are the values of status, provider, model and error class with their counts, most first', async () =>
+    assert.deepEqual(await facets(), {
+      facets: {
+        status: [
+          { value: 'completed', count: 13 },
+          { value: 'failed', count: 1 },
+          { value: 'started', count: 1 },
+        ],
+        provider: [
+          { value: 'groq', count: 12 },
+          { value: null, count: 2 },
+          { value: 'openai', count: 1 },
+        ],
+        model: [
+          { value: 'm', count: 14 },
+          { value: 'n', count: 1 },
+        ],
+        error_class: [
+          { value: null, count: 13 },
+          { value: 'auth', count: 1 },
+          { value: 'timeout', count: 1 },
+        ],
+      },
+      total: 15,
+    }));
+
+  test('each obeys all filters but its own, the total obeys all', async () => {
+    const { facets: f, total } = await facets('status=failed&model=m');
+
+    assert.equal(total, 1);
+    assert.deepEqual(f.status, [
+      { value: 'completed', count: 12 },
+      { value: 'failed', count: 1 },
+      { value: 'started', count: 1 },
+    ]);
+    assert.deepEqual(f.model, [{ value: 'm', count: 1 }]);
+    assert.deepEqual(f.provider, [{ value: null, count: 1 }]);
+    assert.deepEqual(f.error_class, [{ value: 'auth', count: 1 }]);
+  });
+
+  test('obey from, to, durations and search', async () => {
+    assert.equal((await facets(HOUR)).total, 13);
+    assert.equal((await facets('min_duration_ms=1000')).total, 2);
+    assert.equal((await facets('q=outline')).total, 15);
+    assert.equal((await facets('q=nothing')).total, 0);
+    assert.deepEqual((await facets('q=nothing')).facets, { status: [], provider: [], model: [], error_class: [] });
+  });
+
+  test('are at most 50 values', async () => {
+    await db.run(
+      `INSERT INTO lesson_traces (owner, request_data, model, created_at)
+       SELECT 'many', '{}', 'model ' || n, now() FROM generate_series(1, 60) n`,
+    );
+    const { facets: f } = await facets('', { as: 'admin' });
+    assert.equal(f.model.length, 50);
+    await db.run("DELETE FROM lesson_traces WHERE owner = 'many'");
+  });
+
+  test('count own traces for a user, those of all for an admin', async () => {
+    assert.ok(!JSON.stringify(await facets()).includes('gemini'));
+    assert.equal((await facets('', { as: 'admin' })).total, 16);
+    assert.equal((await facets('provider=gemini', { as: 'admin' })).total, 1);
+    assert.equal((await facets('provider=gemini')).total, 0);
+  });
+});
+
+const TOTALS = {
+  requests: 13,
+  completed: 11,
+  failed: 1,
+  started: 1,
+  error_rate: 0.083333,
+  fallbacks: 1,
+  duration_ms: { p50: 500, p95: 2100, p99: 2100, n: 12 },
+  llm_call_count: 13,
+  prompt_tokens: 110,
+  completion_tokens: 240,
+  total_tokens: 330,
+  cost_usd: 0.6,
+  failed_cost_usd: 0.5,
+  cost_known: 11,
+};
+
+describe('statistics', () => {
+  test('have totals, the previous period, groups and a series', async () => {
+    const s = await stats(HOUR);
+
+    assert.equal(s.from, '2026-03-01T10:00:00+00:00');
+    assert.equal(s.to, '2026-03-01T11:00:00+00:00');
+    assert.equal(s.bucket, 'minute');
+    assert.deepEqual(s.totals, TOTALS);
+    assert.equal(s.previous.requests, 1);
+    assert.deepEqual(s.previous.duration_ms, { p50: 42, p95: 42, p99: 42, n: 1 });
+    assert.deepEqual(
+      s.by_provider.map(({ provider, requests, cost_usd, error_rate }) => [provider, requests, cost_usd, error_rate]),
+      [
+        ['groq', 10, 0.1, 0],
+        [null, 2, 0.5, 1],
+        ['openai', 1, null, 0],
+      ],
+    );
+    assert.deepEqual(Object.keys(s.by_provider[0]), ['provider', ...Object.keys(TOTALS)]);
+    assert.deepEqual(
+      s.by_model.map(({ provider, model, requests }) => [provider, model, requests]),
+      [
+        ['groq', 'm', 10],
+        [null, 'm', 2],
+        ['openai', 'n', 1],
+      ],
+    );
+    assert.deepEqual(s.by_error_class, [
+      { error_class: 'auth', count: 1, cost_usd: 0.5 },
+      { error_class: 'timeout', count: 1, cost_usd: null },
+    ]);
+    assert.equal(s.series.length, 60);
+    assert.deepEqual(s.series[21], {
+      at: '2026-03-01T10:21:00+00:00',
+      started: 0,
+      completed: 0,
+      failed: 1,
+      requests: 1,
+      error_rate: 1,
+      duration_ms: { p50: 7, p95: 7, p99: 7, n: 1 },
+      total_tokens: null,
+      cost_usd: 0.5,
+    });
+    assert.deepEqual(s.series[30], {
+      at: '2026-03-01T10:30:00+00:00',
+      started: 0,
+      completed: 0,
+      failed: 0,
+      requests: 0,
+      error_rate: null,
+      duration_ms: { p50: null, p95: null, p99: null, n: 0 },
+      total_tokens: null,
+      cost_usd: null,
+    });
+  });
+
+  test('of a time without traces are zeros, and null where nothing is known', async () => {
+    const s = await stats('from=2020-01-01T00:00:00Z&to=2020-01-02T00:00:00Z');
+
+    for (const totals of [s.totals, s.previous])
+      assert.deepEqual(totals, {
+        requests: 0,
+        completed: 0,
+        failed: 0,
+        started: 0,
+        error_rate: null,
+        fallbacks: 0,
+        duration_ms: { p50: null, p95: null, p99: null, n: 0 },
+        llm_call_count: 0,
+        prompt_tokens: null,
+        completion_tokens: null,
+        total_tokens: null,
+        cost_usd: null,
+        failed_cost_usd: null,
+        cost_known: 0,
+      });
+    assert.deepEqual([s.by_provider, s.by_model, s.by_error_class], [[], [], []]);
+    assert.equal(s.series.length, 96);
+  });
+
+  test('obey every filter', async () => {
+    assert.equal((await stats(`${HOUR}&provider=groq`)).totals.requests, 10);
+    assert.equal((await stats(`${HOUR}&status=failed,started`)).totals.requests, 2);
+    assert.equal((await stats(`${HOUR}&q=outline`)).totals.requests, 13);
+    assert.equal((await stats(`${HOUR}&q=nothing`)).totals.requests, 0);
+    assert.equal((await stats(`${HOUR}&max_duration_ms=100`)).totals.requests, 2);
+  });
+
+  test('are the last 24 hours if nothing is said, in 15 minutes', async () => {
+    const s = await stats('');
+
+    assert.equal(Date.parse(s.to) - Date.parse(s.from), 86_400_000);
+    assert.ok(Math.abs(Date.parse(s.to) - Date.now()) < 60_000);
+    assert.equal(s.bucket, '15min');
+  });
+
+  for (const [from, to, bucket, least] of [
+    ['2026-03-01T00:00:00Z', '2026-03-01T01:00:00Z', 'minute', 60],
+    ['2026-03-01T00:00:00Z', '2026-03-01T06:00:00Z', '5min', 72],
+    ['2026-03-01T00:00:00Z', '2026-03-04T00:00:00Z', 'hour', 72],
+    ['2026-03-01T00:00:00Z', '2026-03-31T00:00:00Z', '6h', 120],
+    ['2026-01-01T00:00:00Z', '2026-04-01T00:00:00Z', 'day', 90],
+    ['2025-04-01T00:00:00Z', '2026-04-01T00:00:00Z', 'week', 53],
+    ['2022-01-01T00:00:00Z', '2026-01-01T00:00:00Z', 'month', 48],
+  ])
+    test(`from ${from} to ${to} come by ${bucket}`, async () => {
+      const s = await stats(`from=${from}&to=${to}`);
+
+      assert.equal(s.bucket, bucket);
+      assert.ok(Math.abs(s.series.length - least) <= 1, String(s.series.length));
+      assert.ok(Date.parse(s.series[0].at) <= Date.parse(from));
+      assert.ok(Date.parse(s.series.at(-1).at) < Date.parse(to));
+      for (const { at: time } of s.series) {
+        if (bucket === 'week') assert.equal(new Date(time).getUTCDay(), 1);
+        if (bucket === 'month') assert.equal(new Date(time).getUTCDate(), 1);
+      }
+      assert.equal(
+        s.series.reduce((sum, { requests }) => sum + requests, 0),
+        s.totals.requests,
+      );
+    });
+
+  for (const [query, member] of [
+    ['bucket=second', 'bucket'],
+    ['bucket=', 'bucket'],
+    ['from=2026-01-01T00:00:00Z&to=2026-01-02T00:00:00Z&bucket=minute', 'bucket'],
+    ['from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z', 'from'],
+    ['from=2026-01-02T00:00:00Z&to=2026-01-02T00:00:00Z', 'from'],
+    ['limit=1', 'limit'],
+  ])
+    test(`refuse ${query}`, async () =>
+      assertProblem(await call('GET', `/api/traces/stats?${query}`), 400, member));
+
+  test('are of own traces for a user, of all for an admin', async () => {
+    assert.ok(!JSON.stringify(await stats(HOUR)).includes('gemini'));
+    assert.equal((await stats(HOUR, { as: 'admin' })).totals.requests, 14);
+  });
+
+  test('forget a deleted trace at once', async () => {
+    await insertTraces(db, [{ ...ok(40), name: 'gone' }]);
+    assert.equal((await stats(HOUR)).totals.requests, 14);
+    const [{ id }] = await db.rows("SELECT md5('gone')::uuid AS id");
+    await call('DELETE', `/api/traces/${id}`);
+    assert.equal((await stats(HOUR)).totals.requests, 13);
+    assert.equal((await facets(HOUR)).total, 13);
+  });
+
+  test('of many traces have percentiles within 1 %, of few the exact ones', async () => {
+    await db.run(
+      `INSERT INTO lesson_traces (owner, request_data, status, total_duration_ms, created_at, provider_used)
+       SELECT 'crowd', '{}', 'completed', exp(5 + 6 * (hashint4(n) & 65535) / 65536.0)::int, '2026-05-01T10:30:00Z',
+              CASE WHEN n <= 5 THEN 'rare' ELSE 'usual' END
+         FROM generate_series(1, 30000) n`,
+    );
+    const s = await stats('from=2026-05-01T10:00:00Z&to=2026-05-01T11:00:00Z', { as: 'admin' });
+    const exact = async (where) =>
+      (
+        await db.rows(
+          `SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY total_duration_ms) AS p50,
+                  percentile_disc(0.95) WITHIN GROUP (ORDER BY total_duration_ms) AS p95,
+                  percentile_disc(0.99) WITHIN GROUP (ORDER BY total_duration_ms) AS p99
+             FROM lesson_traces WHERE owner = 'crowd' AND ${where}`,
+        )
+      )[0];
+
+    const all = await exact('true');
+    assert.equal(s.totals.duration_ms.n, 30000);
+    for (const p of ['p50', 'p95', 'p99'])
+      assert.ok(Math.abs(s.totals.duration_ms[p] / all[p] - 1) <= 0.01, `${p}: ${s.totals.duration_ms[p]}, not ${all[p]}`);
+    const { n, ...rare } = s.by_provider.find(({ provider }) => provider === 'rare').duration_ms;
+    assert.equal(n, 5);
+    assert.deepEqual(rare, await exact("provider_used = 'rare'"));
+    const few = await stats('from=2026-05-01T10:00:00Z&to=2026-05-01T11:00:00Z&max_duration_ms=5000', { as: 'admin' });
+    const { n: some, ...of } = few.totals.duration_ms;
+    assert.ok(some <= 20000);
+    assert.deepEqual(of, await exact('total_duration_ms <= 5000'));
+  });
+});
