@@ -198,7 +198,7 @@ for (const { name, at, shown } of PAGES) {
 
       await page.goto(at(ids)); // and with nothing loaded yet
       await banner.getByText(failure.says).first().waitFor();
-      await page.locator('main').getByText(/^Could not load/).waitFor();
+      await page.locator('main .loading .spinner').waitFor({ state: 'detached' });
       await page.unroute('**/api/**');
       await banner.getByRole('button', { name: 'Try again' }).click();
       await page.locator(shown).first().waitFor();
