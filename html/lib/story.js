@@ -1,5 +1,5 @@
 // What happened in a trace, step by step and in order, from its decisions and its calls.
-// Pure: the trace in, plain steps out; views/trace.js draws them.
+// Pure: the trace in, plain steps out; waterfall.js lays them out.
 //
 // A step is {kind, at, provider, call, callNumber, title, reason}:
 //   kind        call | wait | skip | fallback | give_up | note
@@ -69,7 +69,7 @@ function step(decision, made) {
 const KINDS = { wait: 'wait', skip: 'skip', fallback: 'fallback', give_up: 'give_up' };
 
 // "openai gpt-6-luna", and just "sample" where the model is called like the provider.
-function whom(provider, call) {
+export function whom(provider, call) {
   const model = call?.request?.model;
 
   return model && model !== provider ? `${provider} ${model}` : provider;
@@ -91,6 +91,39 @@ function reasonText(reason) {
   return /^[a-z_]+$/.test(reason) ? reason.replaceAll('_', ' ') : reason;
 }
 
+// The story in sentences, one a step, for reading aloud and for copying.
+export function storyLines(trace) {
+  const steps = story(trace);
+  const lines = steps.map(({ call, reason, title }) => {
+    const why = reason && !call ? `: ${reason}` : '';
+
+    return call ? `${title}: ${callEnd(call, trace)}` : `${title}${why}`;
+  });
+  const last = LAST_LINE[trace.status]?.(trace);
+
+  return last && steps.at(-1)?.kind !== 'give_up' ? [...lines, last] : lines;
+}
+
+const LAST_LINE = {
+  started: () => 'Still running',
+  completed: ({ provider_used: provider, total_duration_ms: lasted }) =>
+    `Lesson stored, written by ${provider}, ${duration(lasted)} after the request`,
+  failed: () => 'No lesson',
+};
+
+// "answered in 3.00 s with 755 tokens", "429 rate limited after 312 ms".
+export function callEnd(call, trace) {
+  const { text } = outcome(call);
+  const tokens = call.response?.usage?.completion_tokens;
+
+  if (isPending(call)) return trace.status === 'started' ? text : 'how it ended is not known';
+  if (call.duration_ms === null || call.duration_ms === undefined) {
+    return `${text}, after how long is not known`;
+  }
+  if (!call.success) return `${text} after ${duration(call.duration_ms)}`;
+  return `${text} in ${duration(call.duration_ms)}${tokens ? ` with ${plural(tokens, 'token')}` : ''}`;
+}
+
 // Its intent is stored, its end is not: under way.
 export const isPending = (call) => call.success === null || call.success === undefined;
 
@@ -98,7 +131,7 @@ export const isPending = (call) => call.success === null || call.success === und
 export function outcome(call) {
   if (isPending(call)) return { tone: 'run', icon: 'spinner', text: 'running' };
   if (call.success) return { tone: 'ok', icon: 'check', text: 'answered' };
-  const status = call.http_status ? `${call.http_status} ` : '';
+  const status = call.http_status >= 400 ? `${call.http_status} ` : '';
   return { tone: 'bad', icon: 'cross', text: `${status}${errorLabel(call.error_class)}` };
 }
 

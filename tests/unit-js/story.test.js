@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { outcome, progressText, story } from '../../html/lib/story.js';
+import { outcome, progressText, story, storyLines } from '../../html/lib/story.js';
 
 const decide = (action, provider, more = {}) => ({
   action,
@@ -103,6 +103,42 @@ test('tells_an_action_it_does_not_know', () => {
 
 test('bears_a_trace_without_decisions_and_calls', () => {
   assert.deepEqual(story({ decisions: null, llm_calls: null }), []);
+});
+
+test('tells_the_story_in_sentences', () => {
+  const decisions = [
+    decide('skip', 'groq', { reason: 'breaker open' }),
+    decide('try', 'openai'),
+    decide('wait', 'openai', { reason: 'rate_limited', wait_ms: 500 }),
+    decide('retry', 'openai', { reason: 'rate_limited' }),
+    decide('fallback', 'sample', { reason: 'rate_limited' }),
+  ];
+  const calls = [
+    failed('openai', 'gpt'),
+    failed('openai', 'gpt', { duration_ms: null, http_status: null, error_class: 'worker_lost' }),
+    call('sample', 'sample', { response: { usage: { completion_tokens: 851 } } }),
+  ];
+  const trace = { decisions, llm_calls: calls, provider_used: 'sample', total_duration_ms: 2000 };
+  const lines = (more) => storyLines({ ...trace, ...more }).map(plain);
+
+  assert.deepEqual(lines({ status: 'completed' }), [
+    'Skipped groq: breaker open',
+    'Tried openai gpt: 429 rate limited after 300 ms',
+    'Waited 500 ms for openai: rate limited',
+    'Tried openai gpt again: interrupted, after how long is not known',
+    'Fell back to sample: answered in 1.00 s with 851 tokens',
+    'Lesson stored, written by sample, 2.00 s after the request',
+  ]);
+  assert.equal(lines({ status: 'started' }).at(-1), 'Still running');
+  assert.equal(lines({ status: 'failed' }).at(-1), 'No lesson');
+  assert.equal(
+    lines({ status: 'failed', decisions: [...decisions, decide('give_up', null, { reason: 'every provider failed' })] }).at(-1),
+    'Gave up: every provider failed',
+  );
+});
+
+test('does_not_take_a_status_of_200_for_what_failed', () => {
+  assert.equal(outcome(failed('a', 'b', { http_status: 200, error_class: 'truncated' })).text, 'cut off');
 });
 
 test('names_how_a_call_ended', () => {
