@@ -12,7 +12,8 @@ export const LESSON_STATUS = {
   error: { label: 'failed', icon: 'cross', tone: 'bad' },
 };
 
-// error_class of a call → its name, and what a reader can do about it where that is plain.
+// error_class of a call → its name, and what a reader can do about it where that is plain; advice.js knows
+// more where the call itself is at hand.
 export const ERROR_CLASS = {
   auth: {
     label: 'not authorised',
@@ -64,6 +65,20 @@ export const ERROR_CLASS = {
 
 export const errorLabel = (errorClass) =>
   ERROR_CLASS[errorClass]?.label ?? (errorClass ?? 'failed').replaceAll('_', ' ');
+
+// What was asked for beside the outline: "grade 2 · 4 sections · reading · examples · openai gpt-x".
+export function requestText(request) {
+  const { gradeLevel, sections, learningStyle, includeExamples, includeExercises, provider, model } = request ?? {};
+
+  return [
+    gradeLevel && `grade ${gradeLevel}`,
+    sections && `${sections} sections`,
+    learningStyle,
+    includeExamples && 'examples',
+    includeExercises && 'exercises',
+    [provider, model].filter(Boolean).join(' '),
+  ].filter(Boolean).join(' · ');
+}
 
 export const GRADES = ['2', '3', '4', '5', '6', '7', '8'];
 export const SECTIONS = [4, 5, 6, 7, 8];
