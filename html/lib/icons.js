@@ -8,6 +8,7 @@ const SHAPES = {
   arrow: 'M3 8h10M9 4l4 4-4 4',
   check: 'M3.5 8.5l3 3 6-7',
   clock: 'M8 2.5a5.5 5.5 0 1 0 0 11a5.5 5.5 0 1 0 0-11M8 5v3l2 1.5',
+  compare: 'M5.5 2.5v11M10.5 2.5v11M2.5 5.5l3-3M13.5 10.5l-3 3',
   copy: 'M6 6h7v7H6zM10 6V3H3v7h3',
   cross: 'M4 4l8 8M12 4l-8 8',
   download: 'M8 2.5v7.5M5 7.5l3 3 3-3M3 13h10',

@@ -5,7 +5,6 @@ import { cost, count, dateTime, elapsed, plural, relative, UNKNOWN } from './for
 import { icon } from './icons.js';
 import { say, useFailing } from './notices.js';
 import { html, useState } from './preact.js';
-import { ERROR_CLASS, errorLabel } from './words.js';
 
 const TICK_MS = 1000;
 const RELATIVE_TICK_MS = 15_000;
@@ -58,18 +57,6 @@ export function Provider({ provider, model, fallbacks }) {
           <span aria-hidden="true">↪${n}</span><span class="unseen">${plural(n, 'fallback')}</span>
         </span>`}
     </span>`;
-}
-
-// What went wrong with a provider, in its own words, and what a reader can do about it.
-export function ErrorNote({ errorClass, text }) {
-  const label = errorLabel(errorClass);
-  const hint = ERROR_CLASS[errorClass]?.hint;
-
-  return html`
-    <${Note} tone="bad">
-      <b>${label[0].toUpperCase()}${label.slice(1)}.</b> ${text}
-      ${hint && html`<br /><span class="quiet">${hint}</span>`}
-    <//>`;
 }
 
 // A boxed remark: tone "bad" for what failed, "run" for what is under way.

@@ -24,6 +24,7 @@ const name = (key) => `lesson-tracer.${key}`;
 export const keep = (key, value) => remember(() => localStorage, name(key), value);
 export const kept = (key, otherwise) => recall(() => localStorage, name(key), otherwise);
 
-// For this tab, until it is closed.
+// For this tab, until it is closed. Among them "traces.query": the query string of the list of traces
+// as it was left, which is what previous and next mean on the page of one.
 export const hold = (key, value) => remember(() => sessionStorage, name(key), value);
 export const held = (key, otherwise) => recall(() => sessionStorage, name(key), otherwise);

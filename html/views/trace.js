@@ -1,37 +1,44 @@
-// "/traces/{id}": what one generation did, call by call. Fills in while it runs.
+// "/traces/{id}": what one generation did, call by call. Fills in while it runs. Which call and which
+// tab are looked at is in the address: ?call=2&tab=response.
 
+import { advice } from '../lib/advice.js';
 import { path } from '../lib/api.js';
-import { now, useNow } from '../lib/clock.js';
-import { DeleteTraceDialog } from '../lib/dialogs.js';
-import {
-  bytes, cost, count, dateTime, duration, firstLine, plural, relative, UNKNOWN,
-} from '../lib/format.js';
+import { now } from '../lib/clock.js';
+import { DeleteTraceDialog, RegenerateDialog } from '../lib/dialogs.js';
+import { cost, count, duration, firstLine, relative, UNKNOWN } from '../lib/format.js';
 import { icon } from '../lib/icons.js';
+import { useKeys } from '../lib/keys.js';
 import { Markdown } from '../lib/markdown.js';
+import { listQuery, useNeighbours } from '../lib/neighbours.js';
 import { sayNext } from '../lib/notices.js';
 import { mount, setTitle } from '../lib/page.js';
 import {
-  Ago, Button, CopyButton, Cost, Elapsed, ErrorNote, Facts, Loading, Missing, Provider, Status, Tokens,
+  Ago, Button, CopyButton, Cost, Elapsed, Facts, Loading, Missing, Note, Provider, Status, Tokens,
 } from '../lib/parts.js';
+import { Payload } from '../lib/payload.js';
 import { Fragment, html, useEffect, useRef, useState } from '../lib/preact.js';
+import { callCommand, regenerateCommand } from '../lib/provider.js';
 import { useResource } from '../lib/resource.js';
-import { keep, kept } from '../lib/store.js';
-import { isPending, outcome, story } from '../lib/story.js';
-import { idInPath } from '../lib/url.js';
-import { TRACE_STATUS } from '../lib/words.js';
+import { isPending, outcome, storyLines, whom } from '../lib/story.js';
+import { Tabs } from '../lib/tabs.js';
+import { PHASE, Timeline } from '../lib/timeline.js';
+import { idInPath, useQuery } from '../lib/url.js';
+import { errorLabel, requestText, TRACE_STATUS } from '../lib/words.js';
+import { fullTime, useZone } from '../lib/zone.js';
 
 const POLL_MS = 1000;
-const TICK_MS = 250; // how often the bar of a running call grows
-const PAYLOAD_SHOWN_MAX = 256 * 1024; // characters; what is larger waits behind a button
+const SEEN_SHARE = 0.7; // of the window: details that begin further down are not seen
 
 const isRunning = (trace) => trace.status === 'started';
 
 function TracePage() {
-  const { data, error } = useResource(path.trace(idInPath()), ({ trace }) =>
-    (isRunning(trace) ? POLL_MS : null));
+  const id = idInPath();
+  const { data, error } = useResource(path.trace(id), ({ trace }) => (isRunning(trace) ? POLL_MS : null));
   const trace = data?.trace;
-  const [deleting, setDeleting] = useState(false);
+  const { query, replace } = useQuery();
+  const [dialog, setDialog] = useState(null); // null | 'delete' | 'regenerate'
   const name = firstLine(trace?.outline_preview) || 'Trace';
+  const close = () => setDialog(null);
 
   useEffect(() => setTitle(trace ? `Trace: ${name}` : 'Trace'), [name]);
 
@@ -40,54 +47,145 @@ function TracePage() {
   }
   if (!trace) return html`<${Loading} what="the trace" />`;
 
+  const calls = trace.llm_calls ?? [];
+  const number = calls[Number(query.call) - 1] ? Number(query.call) : null;
+
   const onDeleted = (text) => {
     sayNext(text);
-    location.replace('/traces');
+    location.replace(listAddress());
+  };
+  const onRegenerating = (lesson) => {
+    sayNext('Generating the lesson again: this is its new trace');
+    location.assign(`/traces/${lesson.trace_ids[0]}`);
   };
 
   return html`
     <div class="trace">
       <header class="page-head">
-        <p class="crumbs"><a href="/traces">Traces</a></p>
+        <${Places} id=${id} tab=${query.tab} />
         <h1>${name}</h1>
         <p class="page-meta">
           <${Status} words=${TRACE_STATUS} status=${trace.status} />
-          <span>${dateTime(trace.created_at)} (<${Ago} at=${trace.created_at} />)</span>
+          <span><${Moment} at=${trace.created_at} /> (<${Ago} at=${trace.created_at} />)</span>
         </p>
-        <${Actions} trace=${trace} onDelete=${() => setDeleting(true)} />
+        <${Actions} trace=${trace} setDialog=${setDialog} />
       </header>
-      ${trace.status === 'failed' && html`
-        <${ErrorNote} errorClass=${trace.error_class} text=${trace.error_message} />`}
+      ${trace.status === 'failed' && html`<${Failure} trace=${trace} />`}
       <${Summary} trace=${trace} />
-      <${Story} trace=${trace} />
-      <${Calls} trace=${trace} />
-      <${Request} trace=${trace} />
-      <${Result} trace=${trace} />
-      ${deleting && html`
-        <${DeleteTraceDialog} trace=${trace} onDeleted=${onDeleted} onClose=${() => setDeleting(false)} />`}
+      <${Story} trace=${trace} number=${number} onChoose=${(n) => replace({ call: n && String(n), tab: '' })} />
+      <${Details} trace=${trace} number=${number} tab=${query.tab}
+                  onTab=${(tab) => replace({ tab })} />
+      ${dialog === 'delete' && html`
+        <${DeleteTraceDialog} trace=${trace} onDeleted=${onDeleted} onClose=${close} />`}
+      ${dialog === 'regenerate' && html`
+        <${RegenerateDialog} lesson=${lessonOf(trace)} onDone=${onRegenerating} onClose=${close} />`}
     </div>`;
 }
 
+// Of the lesson, as much as its trace knows.
+const lessonOf = ({ lesson_id: id, outline_preview: outline, request_data: options }) =>
+  ({ id, title: firstLine(outline), options });
+
 // ---- the whole ------------------------------------------------------------------------------
 
-function Actions({ trace, onDelete }) {
+const listAddress = () => `/traces${listQuery() ? `?${listQuery()}` : ''}`;
+
+// Back to the list, and on to the traces beside this one in it.
+function Places({ id, tab }) {
+  const { previous, next } = useNeighbours(id);
+  const address = (other) => other && `/traces/${other}${tab ? `?tab=${encodeURIComponent(tab)}` : ''}`;
+  const go = (other) => () => (other ? location.assign(address(other)) : false);
+
+  useKeys([
+    { key: 'j', words: 'Next trace of the list', act: go(next) },
+    { key: 'k', words: 'Previous trace of the list', act: go(previous) },
+    { key: '↑ ↓', words: 'From call to call, in the timeline' },
+    { key: '← →', words: 'From tab to tab' },
+  ]);
+
+  return html`
+    <div class="places">
+      <p class="crumbs"><a href=${listAddress()}>Traces</a></p>
+      <nav class="neighbours" aria-label="Traces of the list">
+        <${Neighbour} href=${address(previous)} icon="left" words="Previous" keyName="k" />
+        <${Neighbour} href=${address(next)} icon="right" words="Next" keyName="j" />
+      </nav>
+    </div>`;
+}
+
+function Neighbour({ href, icon: shape, words, keyName }) {
+  const title = `${words} trace of the list (${keyName})`;
+
+  if (!href) return html`<${Button} look="quiet" icon=${shape} title=${title} disabled>${words}<//>`;
+  return html`<${Button} look="quiet" icon=${shape} title=${title} href=${href}>${words}<//>`;
+}
+
+function Actions({ trace, setDialog }) {
   const { id, lesson_id: lessonId } = trace;
 
   return html`
     <div class="actions">
       ${lessonId && html`
-        <${Button} icon="arrow" href="/lessons/${lessonId}">Lesson<//>
-        <${Button} href="/traces?lesson_id=${lessonId}">Its traces<//>`}
-      <${CopyButton} text=${() => JSON.stringify(trace, null, 2)} label="Copy JSON" />
+        <${Fragment}>
+          <${Button} icon="arrow" href="/lessons/${lessonId}">Lesson<//>
+          <${CompareLink} trace=${trace} />
+          <${Button} icon="again" onClick=${() => setDialog('regenerate')}>Generate again…<//>
+        <//>`}
+      <${CopyButton} text=${() => location.href} label="Copy link" />
       <${Button} icon="download" href=${path.trace(id)} download="trace-${id}.json">JSON<//>
-      <${Button} icon="trash" onClick=${onDelete}>Delete<//>
+      <${Button} icon="trash" onClick=${() => setDialog('delete')}>Delete<//>
     </div>`;
 }
 
+// With the generation before this one of the same lesson; the first has none, and one chooses there.
+function CompareLink({ trace: { id, lesson_id: lessonId } }) {
+  const ids = useResource(path.lesson(lessonId)).data?.lesson.trace_ids ?? [];
+  const before = ids[ids.indexOf(id) + 1];
+
+  if (before) {
+    return html`<${Button} icon="compare" href="/traces/compare?a=${before}&b=${id}"
+                           title="Compare with the previous generation of this lesson">Compare<//>`;
+  }
+  return html`<${Button} icon="compare" href="/traces/compare?b=${id}"
+                         title="Compare with another trace">Compare…<//>`;
+}
+
+// Why there is no lesson: what the last call of each provider failed of, and what to do.
+function Failure({ trace }) {
+  const failed = (trace.llm_calls ?? []).filter((call) => call.success === false);
+  const lasts = [...new Map(failed.map((call) => [call.provider, call])).values()];
+
+  return html`
+    <${Note} tone="bad">
+      <b>No lesson.</b> ${trace.error_message}
+      ${lasts.map((call) => html`<${Advice} key=${call.provider} call=${call} trace=${trace} named />`)}
+    <//>`;
+}
+
+function CallFailure({ call, trace }) {
+  return html`
+    <${Note} tone="bad">
+      <b>${capital(errorLabel(call.error_class))}.</b> ${call.error}
+      <${Advice} call=${call} trace=${trace} />
+    <//>`;
+}
+
+function Advice({ call, trace, named = false }) {
+  const said = advice(call, trace);
+
+  if (!said) return null;
+  return html`
+    <span class="advice">
+      ${named && html`<b>${call.provider}, ${errorLabel(call.error_class)}:</b> `}${said.what}
+      ${' '}<b>What to do:</b> ${said.next}
+    </span>`;
+}
+
+const capital = (text) => text[0].toUpperCase() + text.slice(1);
+
 function Summary({ trace }) {
-  const provider = html`
-    <${Provider} provider=${trace.provider_used} model=${trace.model}
-                 fallbacks=${trace.fallback_providers} />`;
+  const calls = trace.llm_calls ?? [];
+  const failed = calls.filter((call) => call.success === false);
   const lasted = isRunning(trace)
     ? html`<${Elapsed} since=${trace.created_at} />`
     : duration(trace.total_duration_ms);
@@ -95,253 +193,133 @@ function Summary({ trace }) {
   return html`
     <section class="panel" aria-label="Summary">
       <${Facts} rows=${[
-        ['Provider → model', provider],
         ['Duration', lasted],
-        ['Calls', count(trace.llm_call_count)],
+        ['Provider → model', html`
+          <${Provider} provider=${trace.provider_used} model=${trace.model}
+                       fallbacks=${trace.fallback_providers} />`],
+        ['Calls', `${count(trace.llm_call_count)}${failed.length > 0 ? `, ${count(failed.length)} failed` : ''}`],
         ['Tokens in / out', html`<${Tokens} input=${trace.prompt_tokens} output=${trace.completion_tokens} />`],
         ['Cost', html`<${Cost} usd=${trace.cost_usd} />`],
+        failed.length > 0 ? ['Cost of failed calls', html`<${Cost} usd=${sum(failed.map((call) => call.cost_usd))} />`] : null,
         ['Completed', html`<${Moment} at=${trace.completed_at} />`],
         ['Owner', trace.owner],
+        ['Asked for', requestText(trace.request_data) || null],
       ]} />
-      <${Ids} rows=${[['Trace', trace.id], ['Request', trace.request_id]]} />
+      <${Ids} rows=${[['Trace', trace.id], ['Request', trace.request_id], ['Lesson', trace.lesson_id]]} />
     </section>`;
+}
+
+// Of what is known; unknown if nothing is.
+function sum(values) {
+  const known = values.filter((value) => value !== null && value !== undefined);
+
+  return known.length > 0 ? known.reduce((total, value) => total + Number(value), 0) : null;
 }
 
 // ---- the story ------------------------------------------------------------------------------
 
-function Story({ trace }) {
-  const steps = story(trace);
-  const time = useNow(isRunning(trace) ? TICK_MS : null);
-  const start = Date.parse(trace.created_at);
-  const scale = { start, length: Math.max(1, trace.total_duration_ms ?? time - start), time };
+function Story({ trace, number, onChoose }) {
+  const lines = storyLines(trace);
+  const text = lines.map((line, i) => `${i + 1}. ${line}`).join('\n');
 
   return html`
     <section class="panel" aria-labelledby="story-title">
       <h2 id="story-title">What happened</h2>
-      <ol class="story">
-        ${steps.map((step, i) => html`<${Step} key=${i} step=${step} scale=${scale} />`)}
-        ${steps.at(-1)?.kind !== 'give_up' && html`<${LastStep} trace=${trace} />`}
-      </ol>
+      <${Timeline} trace=${trace} chosen=${number} onChoose=${onChoose} label="Timeline" />
+      <details class="in-words">
+        <summary>In words</summary>
+        <div class="in-words-body">
+          <ol class="words">${lines.map((line, i) => html`<li key=${i}>${line}</li>`)}</ol>
+          <${CopyButton} text=${text} label="Copy the story" />
+        </div>
+      </details>
     </section>`;
 }
 
-const STEP_ICON = { wait: 'clock', skip: 'skip', give_up: 'flag', fallback: 'fall', note: 'arrow' };
+// ---- the details of the whole, or of one call -----------------------------------------------
 
-function Step({ step, scale }) {
-  const { at, call, callNumber, kind, reason, title } = step;
-  const end = call && outcome(call);
-  const tone = end?.tone ?? (kind === 'give_up' ? 'bad' : 'quiet');
+const TABS = [
+  { name: 'lesson', title: 'Lesson', Panel: LessonPanel },
+  { name: 'prompt', title: 'Prompt', Panel: PromptPanel },
+  { name: 'response', title: 'Response', Panel: ResponsePanel },
+  { name: 'json', title: 'JSON', Panel: JsonPanel },
+  { name: 'timing', title: 'Timing', Panel: TimingPanel },
+];
 
-  return html`
-    <li class="step tone-${tone}">
-      <span class="step-at number">${at && `+${duration(Math.max(0, Date.parse(at) - scale.start))}`}</span>
-      <span class="step-icon">${icon(end?.icon ?? STEP_ICON[kind])}</span>
-      <span class="step-text">
-        <span class="step-title">
-          ${callNumber ? html`<a href="#call-${callNumber}">${title}</a>` : title}
-        </span>
-        ${reason && html`<span class="quiet"> · ${reason}</span>`}
-        ${call && html`<span class="step-end"><${CallEnd} call=${call} text=${end.text} /></span>`}
-      </span>
-      <${Track} step=${step} scale=${scale} />
-    </li>`;
-}
-
-function CallEnd({ call, text }) {
-  if (isPending(call)) return html`${text} for <${Elapsed} since=${call.timestamp} />`;
-  const tokens = call.response?.usage?.completion_tokens;
-  const lasted = duration(call.duration_ms);
-
-  if (!call.success) return `${text} after ${lasted}`;
-  return `${text} in ${lasted}${tokens ? ` with ${plural(tokens, 'token')}` : ''}`;
-}
-
-const LAST_STEP = {
-  started: { icon: 'spinner', tone: 'run', text: () => 'Still running' },
-  completed: { icon: 'flag', tone: 'ok', text: (who) => `Lesson stored, written by ${who}` },
-  failed: { icon: 'flag', tone: 'bad', text: () => 'No lesson' },
-};
-
-function LastStep({ trace }) {
-  const { status, provider_used: provider, total_duration_ms: lasted } = trace;
-  const last = LAST_STEP[status];
-
-  if (!last) return null;
-  return html`
-    <li class="step tone-${last.tone}">
-      <span class="step-at number">${lasted !== null && `+${duration(lasted)}`}</span>
-      <span class="step-icon">${icon(last.icon)}</span>
-      <span class="step-text"><span class="step-title">${last.text(provider)}</span></span>
-      <span class="track" aria-hidden="true"></span>
-    </li>`;
-}
-
-// A call or a wait as a length of time; the whole width is the whole generation. For the eye: the
-// words beside it say the same.
-function Track({ step: { at, call, waitMs }, scale: { start, length, time } }) {
-  const from = Date.parse(call?.timestamp ?? at);
-  const ms = call ? call.duration_ms ?? time - from : waitMs;
-  const left = Math.min(99, Math.max(0, (100 * (from - start)) / length));
-  const width = Math.min(100 - left, (100 * ms) / length);
-
-  return html`
-    <span class="track" aria-hidden="true">
-      ${ms > 0 && html`
-        <span class=${call ? 'bar' : 'bar idle'} style=${{ left: `${left}%`, width: `${width}%` }}></span>`}
-    </span>`;
-}
-
-// ---- calls ----------------------------------------------------------------------------------
-
-function Calls({ trace }) {
-  const calls = trace.llm_calls ?? [];
-  const answered = calls.findLastIndex((call) => call.success);
-  const opened = answered < 0 ? calls.length - 1 : answered;
-
-  return html`
-    <section aria-labelledby="calls-title">
-      <h2 id="calls-title">${calls.length === 0 ? 'No call yet' : plural(calls.length, 'call')}</h2>
-      ${calls.map((call, i) => html`
-        <${Call} key=${call.span_id ?? i} call=${call} number=${i + 1} opened=${i === opened} />`)}
-    </section>`;
-}
-
-function Call({ call, number, opened }) {
+function Details({ trace, number, tab, onTab }) {
   const element = useRef(null);
-  const [open] = useState(opened); // at first; from then on it is the reader's
-  const end = outcome(call);
-  const { usage } = call.response ?? {};
+  const before = useRef(number);
+  const calls = trace.llm_calls ?? [];
+  const call = number === null ? null : calls[number - 1];
+  const chosen = TABS.find(({ name }) => name === (tab || defaultTab(trace, call))) ?? TABS[0];
 
+  // What was chosen above is to be seen.
   useEffect(() => {
-    const onHash = () => {
-      if (location.hash !== `#call-${number}`) return;
-      element.current.open = true;
-      element.current.scrollIntoView();
-    };
-
-    onHash();
-    addEventListener('hashchange', onHash);
-    return () => removeEventListener('hashchange', onHash);
+    if (before.current === number) return;
+    before.current = number;
+    if (element.current.getBoundingClientRect().top > innerHeight * SEEN_SHARE) element.current.scrollIntoView();
   }, [number]);
 
   return html`
-    <details class="panel call" id="call-${number}" ref=${element} open=${open}>
-      <summary>
-        <span class="call-number number">${number}</span>
-        <span class="call-who"><b>${call.provider}</b> <span class="model">${call.request?.model}</span></span>
-        <span class="status tone-${end.tone}">${icon(end.icon)}${end.text}</span>
-        <span class="call-figure number">
-          ${isPending(call) ? html`<${Elapsed} since=${call.timestamp} />` : duration(call.duration_ms)}
-        </span>
-        <span class="call-figure">
-          <${Tokens} input=${usage?.prompt_tokens} output=${usage?.completion_tokens} />
-        </span>
-        <span class="call-figure"><${Cost} usd=${call.cost_usd} /></span>
-      </summary>
-      <div class="call-body"><${CallBody} call=${call} /></div>
-    </details>`;
+    <section class="panel call" aria-labelledby="details-title" ref=${element}>
+      <div class="section-head">
+        <h2 id="details-title">${call ? html`Call ${number}: ${whom(call.provider, call)}` : 'Whole generation'}</h2>
+        ${call && html`<${CallStatus} call=${call} />`}
+        <div class="actions"><${Commands} trace=${trace} call=${call} /></div>
+      </div>
+      ${call?.success === false && html`<${CallFailure} call=${call} trace=${trace} />`}
+      <${Tabs} label="Details" tabs=${TABS} chosen=${chosen.name} onChoose=${onTab}>
+        <${chosen.Panel} key=${number} trace=${trace} call=${call} number=${number} />
+      <//>
+    </section>`;
 }
 
-function CallBody({ call }) {
-  const { request = {}, response } = call;
-  const { parameters = {} } = request;
+// What does it again, from a shell: the call, or the lesson.
+function Commands({ trace, call }) {
+  const command = call
+    ? callCommand(call, location.origin)
+    : trace.lesson_id && regenerateCommand(trace, location.origin);
 
-  return html`
-    <${Fragment}>
-      ${call.success === false && html`<${ErrorNote} errorClass=${call.error_class} text=${call.error} />`}
-      <${CallFacts} call=${call} />
-      <${Ids} rows=${[
-        ['Provider’s request id', call.provider_request_id],
-        ['Answer’s id', response?.id],
-      ]} />
-      ${Object.keys(parameters).length > 0 && html`<${Payload} title="Parameters" content=${parameters} />`}
-      ${request.system && html`<${Payload} title="System prompt" content=${request.system} />`}
-      ${request.prompt && html`<${Payload} title="Prompt" content=${request.prompt} />`}
-      ${response?.content && html`<${Payload} title="Response" content=${response.content} markdown open />`}
-    <//>`;
+  if (!command) return null;
+  return html`<${CopyButton} text=${command} label=${call ? 'Copy as curl' : 'Copy curl to regenerate'} />`;
 }
 
-function CallFacts({ call }) {
-  const { response } = call;
-  const { usage = {} } = response ?? {};
-  const asOf = call.price_as_of && html` <span class="quiet">prices of ${call.price_as_of}</span>`;
+function defaultTab(trace, call) {
+  if (!call) return trace.response_data ? 'lesson' : 'prompt';
+  return call.response?.content ? 'response' : 'prompt';
+}
 
+function CallStatus({ call }) {
+  const end = outcome(call);
+
+  return html`<span class="status tone-${end.tone}">${icon(end.icon)}${end.text}</span>`;
+}
+
+// The call whose answer became the lesson, or else the last one.
+const telling = ({ llm_calls: calls }) => calls?.findLast((call) => call.success) ?? calls?.at(-1) ?? null;
+
+const fileName = (trace, number, what) =>
+  `trace-${trace.id.slice(0, 8)}${number === null ? '' : `-call-${number}`}-${what}`;
+
+function LessonPanel({ trace, call, number }) {
+  const { response_data: result } = trace;
+
+  if (call && !call.success) return html`<p class="quiet">This call gave no lesson.</p>`;
+  if (!result) {
+    return html`<p class="quiet">${isRunning(trace) ? 'The lesson is not there yet.' : 'There is no lesson.'}</p>`;
+  }
   return html`
     <${Facts} rows=${[
-      ['Attempt', count(call.attempt)],
-      ['Sent', html`<${Moment} at=${call.timestamp} />`],
-      ['HTTP status', call.http_status],
-      call.error_class ? ['Error class', html`<code>${call.error_class}</code>`] : null,
-      ['Finish reason', response?.finish_reason && html`<code>${response.finish_reason}</code>`],
-      ['Model that answered', response?.model],
-      ['Tokens in', count(usage.prompt_tokens) + part(usage.cached_tokens, 'cached')],
-      ['Tokens out', count(usage.completion_tokens) + part(usage.reasoning_tokens, 'reasoning')],
-      ['Cost', html`${cost(call.cost_usd)}${asOf}`],
-      ['Timing', timingText(call.timing)],
-    ]} />`;
-}
-
-const part = (n, word) => (n ? ` · ${count(n)} ${word}` : '');
-
-const TIMING = {
-  queue_ms: 'queue', dns_ms: 'DNS', connect_ms: 'connect', tls_ms: 'TLS', ttfb_ms: 'first byte',
-};
-
-function timingText(timing) {
-  const told = Object.entries(TIMING).filter(([name]) => Number.isFinite(timing?.[name]));
-
-  return told.map(([name, word]) => `${word} ${duration(timing[name])}`).join(' · ') || UNKNOWN;
-}
-
-// ---- request and result ---------------------------------------------------------------------
-
-const REQUEST_WORDS = {
-  gradeLevel: 'Grade',
-  sections: 'Sections',
-  learningStyle: 'Learning style',
-  includeExamples: 'Examples',
-  includeExercises: 'Exercises',
-  provider: 'Provider asked for',
-  model: 'Model asked for',
-};
-
-function Request({ trace: { request_data: request } }) {
-  if (!request) return null;
-  const given = Object.entries(REQUEST_WORDS).filter(([name]) => (request[name] ?? null) !== null);
-
-  return html`
-    <section aria-labelledby="request-title">
-      <h2 id="request-title">Request</h2>
-      <div class="panel">
-        <${Facts} rows=${given.map(([name, word]) => [word, yesNo(request[name])])} />
-        <${Payload} title="Outline" content=${request.outline ?? ''} open />
-      </div>
-    </section>`;
-}
-
-function yesNo(value) {
-  if (typeof value !== 'boolean') return String(value);
-  return value ? 'yes' : 'no';
-}
-
-function Result({ trace: { response_data: result } }) {
-  if (!result) return null;
-  return html`
-    <section aria-labelledby="result-title">
-      <h2 id="result-title">Result</h2>
-      <div class="panel">
-        <${Facts} rows=${[
-          ['Title', result.title],
-          ['Sections', count(result.estimatedSections)],
-          ['Grade', result.gradeLevel],
-        ]} />
-        <div class="result-lists">
-          <${ResultList} title="Key concepts" items=${result.keyConcepts} />
-          <${ResultList} title="Prerequisites" items=${result.prerequisites} />
-        </div>
-        ${result.content && html`<${Payload} title="Lesson" content=${result.content} markdown />`}
-      </div>
-    </section>`;
+      ['Title', result.title],
+      ['Sections', count(result.estimatedSections)],
+      ['Grade', result.gradeLevel],
+    ]} />
+    <div class="result-lists">
+      <${ResultList} title="Key concepts" items=${result.keyConcepts} />
+      <${ResultList} title="Prerequisites" items=${result.prerequisites} />
+    </div>
+    ${result.content && html`
+      <${Payload} title="Lesson" content=${result.content} markdown file=${fileName(trace, number, 'lesson.md')} />`}`;
 }
 
 // Items as they stand in the lesson: Markdown.
@@ -350,44 +328,113 @@ function ResultList({ title, items }) {
   return html`<div><h3>${title}</h3><${Markdown} text=${items.map((item) => `- ${item}`).join('\n')} /></div>`;
 }
 
-// ---- parts ----------------------------------------------------------------------------------
-
-// What was sent or received, exactly; what is not text, as JSON. Large ones are drawn only when asked.
-function Payload({ title, content, markdown = false, open = false }) {
-  const text = typeof content === 'string' ? content : JSON.stringify(content, null, 2);
-  const [rendered, setRendered] = useState(() => kept('rendered', true));
-  const [asked, setAsked] = useState(false);
-  const size = bytes(new Blob([text]).size);
-
-  const turn = (value) => {
-    setRendered(value);
-    keep('rendered', value);
-  };
+function PromptPanel({ trace, call, number }) {
+  const asked = call ?? telling(trace);
+  const { parameters, prompt, system } = asked?.request ?? {};
+  const file = (what) => fileName(trace, number, what);
 
   return html`
-    <details class="payload" open=${open}>
-      <summary><span class="payload-title">${title}</span> <span class="quiet number">${size}</span></summary>
-      <div class="payload-bar">
-        ${markdown && html`
-          <div class="switch" role="group" aria-label="Show as">
-            <button type="button" aria-pressed=${String(rendered)} onClick=${() => turn(true)}>Rendered</button>
-            <button type="button" aria-pressed=${String(!rendered)} onClick=${() => turn(false)}>Raw</button>
-          </div>`}
-        <${CopyButton} compact text=${text} label="Copy: ${title}" />
-      </div>
-      ${asked || text.length <= PAYLOAD_SHOWN_MAX
-        ? html`<${PayloadText} title=${title} text=${text} rendered=${markdown && rendered} />`
-        : html`<${Button} onClick=${() => setAsked(true)}>Show ${size}<//>`}
-    </details>`;
+    ${!call && trace.request_data?.outline && html`
+      <${Payload} title="Outline" content=${trace.request_data.outline} file=${file('outline.txt')} />`}
+    ${!call && asked && html`
+      <p class="quiet">As it was sent to ${whom(asked.provider, asked)}:</p>`}
+    ${prompt && html`<${Payload} title="Prompt" content=${prompt} file=${file('prompt.txt')} open=${Boolean(call)} />`}
+    ${system && html`<${Payload} title="System prompt" content=${system} file=${file('system.txt')} open=${Boolean(call)} />`}
+    ${parameters && Object.keys(parameters).length > 0 && html`
+      <${Payload} title="Parameters" content=${parameters} file=${file('parameters.json')} open=${Boolean(call)} />`}
+    ${!prompt && !system && html`<p class="quiet">Nothing was sent yet.</p>`}`;
 }
 
-// Tall ones scroll, also by keyboard.
-function PayloadText({ title, text, rendered }) {
-  const frame = { tabindex: 0, role: 'group', 'aria-label': title };
+function ResponsePanel({ trace, call, number }) {
+  const asked = call ?? telling(trace);
+  const { response } = asked ?? {};
 
-  if (!rendered) return html`<pre class="text" ...${frame}>${text}</pre>`;
-  return html`<div class="payload-prose" ...${frame}><${Markdown} text=${text} below=${2} /></div>`;
+  if (!response) {
+    return html`<p class="quiet">${asked && isPending(asked) ? 'No answer yet.' : 'There was no answer to keep.'}</p>`;
+  }
+  const { usage } = response;
+
+  return html`
+    <${Facts} rows=${[
+      ['From', whom(asked.provider, asked)],
+      ['Model that answered', response.model],
+      ['Finish reason', response.finish_reason && html`<code>${response.finish_reason}</code>`],
+      ['Tokens in', count(usage?.prompt_tokens) + part(usage?.cached_tokens, 'cached')],
+      ['Tokens out', count(usage?.completion_tokens) + part(usage?.reasoning_tokens, 'reasoning')],
+      response.replaced_characters ? ['Replaced characters', count(response.replaced_characters)] : null,
+    ]} />
+    ${response.content
+      ? html`
+        <${Payload} title="Response" content=${response.content} markdown file=${fileName(trace, number, 'response.md')} />`
+      : html`<p class="quiet">The answer has no text.</p>`}
+    <${Ids} rows=${[['Answer’s id', response.id], ['Provider’s request id', asked.provider_request_id]]} />`;
 }
+
+const part = (n, word) => (n ? ` · ${count(n)} ${word}` : '');
+
+function JsonPanel({ trace, call, number }) {
+  return html`
+    <${Payload} title=${call ? `Call ${number}` : 'Whole trace'} content=${call ?? trace}
+                file=${fileName(trace, number, call ? 'call.json' : 'whole.json')} />`;
+}
+
+function TimingPanel({ trace, call, number }) {
+  const calls = trace.llm_calls ?? [];
+  const rows = call ? [[call, number]] : calls.map((one, i) => [one, i + 1]);
+
+  if (rows.length === 0) return html`<p class="quiet">No call yet.</p>`;
+  return html`
+    <div class="scroll" tabindex="0" role="group" aria-label="Times of the calls">
+      <table class="plain">
+        <caption class="unseen">What the calls spent their time on</caption>
+        <thead>
+          <tr>
+            <th scope="col">Call</th><th scope="col">Sent</th>
+            ${TIMES.map(([title]) => html`<th key=${title} scope="col" class="right">${title}</th>`)}
+          </tr>
+        </thead>
+        <tbody>
+          ${rows.map(([one, n]) => html`
+            <tr key=${n}>
+              <th scope="row">${n} ${whom(one.provider, one)}</th>
+              <td class="number">${sentAfter(trace, one)}</td>
+              ${TIMES.map(([title, ms]) => html`
+                <td key=${title} class="right number">${duration(ms(one))}</td>`)}
+            </tr>`)}
+        </tbody>
+      </table>
+    </div>
+    ${call && html`
+      <${Facts} rows=${[
+        ['Sent', html`<${Moment} at=${call.timestamp} />`],
+        ['Attempt', count(call.attempt)],
+        ['HTTP status', call.http_status],
+        call.error_class ? ['Error class', html`<code>${call.error_class}</code>`] : null,
+        ['Cost', html`${cost(call.cost_usd)}${call.price_as_of && html`
+          <span class="quiet"> prices of ${call.price_as_of}</span>`}`],
+      ]} />
+      <${Ids} rows=${[['Provider’s request id', call.provider_request_id], ['Span', call.span_id]]} />`}`;
+}
+
+// What is not known is —: a call over a connection that was there looks no name up, for example.
+const TIMES = [
+  [PHASE.queue, ({ timing }) => timing?.queue_ms],
+  [PHASE.dns, ({ timing }) => timing?.dns_ms],
+  [PHASE.connect, ({ timing }) => timing?.connect_ms],
+  [PHASE.tls, ({ timing }) => timing?.tls_ms],
+  ['first byte', ({ timing }) => timing?.ttfb_ms],
+  [PHASE.receiving, ({ timing, duration_ms: ms }) =>
+    (Number.isFinite(timing?.ttfb_ms) && Number.isFinite(ms) ? Math.max(0, ms - timing.ttfb_ms) : null)],
+  ['whole call', ({ duration_ms: ms }) => ms],
+];
+
+function sentAfter(trace, call) {
+  const ms = Date.parse(call.timestamp ?? '') - Date.parse(trace.created_at);
+
+  return Number.isFinite(ms) ? `+${duration(Math.max(0, ms))}` : UNKNOWN;
+}
+
+// ---- parts ----------------------------------------------------------------------------------
 
 // What one copies into a search or a support mail.
 function Ids({ rows }) {
@@ -407,8 +454,10 @@ function Ids({ rows }) {
 }
 
 function Moment({ at }) {
+  const zone = useZone();
+
   if (!at) return UNKNOWN;
-  return html`<time datetime=${at} title=${relative(at, now())}>${dateTime(at)}</time>`;
+  return html`<time datetime=${at} title=${relative(at, now())}>${fullTime(at, zone)}</time>`;
 }
 
 mount('Traces', TracePage);

@@ -23,7 +23,7 @@ import { useResource } from '../lib/resource.js';
 import { TraceTable } from '../lib/rows.js';
 import { useScroll } from '../lib/scroll.js';
 import { Search } from '../lib/search.js';
-import { keep, kept } from '../lib/store.js';
+import { hold, keep, kept } from '../lib/store.js';
 import { TimeRange } from '../lib/timerange.js';
 import { deleteSoon, useLeaving } from '../lib/undo.js';
 import { useQuery } from '../lib/url.js';
@@ -58,6 +58,9 @@ function Traces() {
     counts.reload();
     scrollTo(0, 0);
   };
+  // What previous and next mean on the page of a trace (neighbours.js).
+  useEffect(() => hold('traces.query', location.search), [location.search]);
+
   const toggleLive = () => go({ live: query.live === '1' ? '' : '1' }, trail ?? []);
   const remove = (ids) => {
     focusAfter(ids);

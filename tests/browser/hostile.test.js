@@ -124,7 +124,8 @@ test('a_hostile_answer_never_runs', async () => {
   );
 
   await page.getByRole('link', { name: 'Trace', exact: true }).click();
-  await page.locator('.call .prose').waitFor();
+  await page.getByRole('tab', { name: 'Response' }).click();
+  await page.locator('.call .payload .prose').waitFor();
   await openEverything();
   await assertHarmless('trace, rendered');
   await page.locator('.call').getByRole('button', { name: 'Raw' }).click();

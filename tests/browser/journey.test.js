@@ -43,34 +43,28 @@ test('the_lesson_can_be_read', async () => {
 
 test('its_trace_tells_what_was_really_sent_and_received', async () => {
   await page.getByRole('link', { name: 'Trace', exact: true }).click();
-  await page.getByRole('heading', { name: '1 call' }).waitFor();
-  const story = await page.locator('.story').innerText();
-  assert.match(story, /Tried sample/);
-  assert.match(story, /answered in \d/);
-  assert.match(story, /Lesson stored, written by sample/);
+  const story = page.getByRole('list', { name: 'Timeline' });
+  await story.getByText('lesson written by sample').waitFor();
+  await story.getByRole('button', { name: /^1 sample attempt 1 answered in \d/ }).click();
 
-  for (const title of ['System prompt', 'Prompt']) {
-    await page.locator('.call .payload summary', { hasText: new RegExp(`^${title}`) }).click();
-  }
-  const call = await page.locator('.call').innerText();
+  const call = page.locator('.call');
+  await call.getByRole('tab', { name: 'Prompt' }).click();
   assert.match(
-    call,
+    await call.locator('pre[aria-label="Prompt"]').innerText(),
     /Photosynthesis: how leaves make sugar from light/,
     'the prompt holds the outline',
   );
-  assert.match(call, /sample/);
-  assert.match(call, /stop/, 'the finish reason');
+  await call.getByRole('tab', { name: 'Response' }).click();
+  assert.match(await call.locator('.facts').innerText(), /sample[\s\S]*stop/, 'who answered, and the finish reason');
 
-  const { trace } = await (
-    await page.request.get(`/api/traces/${page.url().split('/').at(-1)}`)
-  ).json();
+  const { trace } = await (await page.request.get(`/api${new URL(page.url()).pathname}`)).json();
   const { usage } = trace.llm_calls[0].response;
   assert.ok(usage.prompt_tokens > 0 && usage.completion_tokens > 0);
   const figure = new RegExp(
     `${usage.prompt_tokens.toLocaleString('en')}\\s*/\\s*${usage.completion_tokens.toLocaleString('en')}`,
   );
   assert.match(
-    await page.locator('.call > summary').innerText(),
+    await page.getByRole('region', { name: 'Summary' }).innerText(),
     figure,
     'the tokens the provider counted',
   );
@@ -78,7 +72,7 @@ test('its_trace_tells_what_was_really_sent_and_received', async () => {
 });
 
 test('a_deleted_trace_is_gone_and_the_lesson_stays', async () => {
-  const traceUrl = page.url();
+  const traceUrl = page.url().split('?')[0];
   await page.getByRole('button', { name: 'Delete' }).click();
   await page.getByRole('dialog').getByRole('button', { name: 'Delete trace' }).click();
   await page.waitForURL('**/traces');
@@ -117,10 +111,10 @@ test('a_running_generation_fills_in_by_itself', async () => {
   await row.getByRole('link', { name: /^Traces of/ }).click();
   await page.locator('.trace-rows').getByText('running', { exact: true }).waitFor();
   await page.locator('.trace-rows .row-link').click();
-  await page.getByText('Still running').waitFor();
-  await page.locator('.call .status', { hasText: 'running' }).waitFor();
-  await page.getByText('Lesson stored, written by sample').waitFor();
-  await page.locator('.call .status', { hasText: 'answered' }).waitFor();
+  const story = page.getByRole('list', { name: 'Timeline' });
+  await story.getByText(/^running for/).first().waitFor();
+  await story.getByText('lesson written by sample').waitFor();
+  await story.getByText(/^answered in/).waitFor();
   await page.locator('.call .prose h3').first().waitFor();
   assert.deepEqual(page.faults, []);
 });
