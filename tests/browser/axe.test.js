@@ -30,6 +30,11 @@ const PAGES = [
   { name: 'traces_filtered', at: () => '/traces?status=failed', shown: '.trace-rows tbody tr, .empty' },
   { name: 'trace', at: ({ trace }) => `/traces/${trace}`, shown: '.story > *, .empty' },
   { name: 'trace_that_failed', at: ({ failedTrace }) => `/traces/${failedTrace}`, shown: '.story > *, .empty' },
+  {
+    name: 'traces_compared',
+    at: ({ trace, failedTrace }) => `/traces/compare?a=${trace}&b=${failedTrace}`,
+    shown: '.compare-table tbody tr, .empty',
+  },
 ];
 
 let stack, browser;
