@@ -72,9 +72,10 @@ DOMPurify.addHook('afterSanitizeAttributes', (element) => {
   element.setAttribute('target', '_blank');
 });
 
-// Mathematics stays the text it is: in $…$ and \\(…\\) no underscore is an emphasis. A dollar is a price if
-// there is a space inside of it or a digit after it.
-const MATH = /\$(?=\S)([^$\n]*[^$\s])\$(?!\d)|\$\$([^$]+)\$\$|\\\((.+?)\\\)|\\\[([^]+?)\\\]/y;
+// Mathematics stays the text it is: in $…$ and \(…\) no underscore is an emphasis. A dollar is a price if there is a
+// space inside of it or a digit after it. Bounded, so that a text of nothing but \( is no burden.
+const MATH =
+  /\$(?=\S)([^$\n]{0,500}[^$\s])\$(?!\d)|\$\$([^$]{1,2000})\$\$|\\\(([^\n]{1,500}?)\\\)|\\\[([^]{1,2000}?)\\\]/y;
 
 markdown.inline.ruler.before('escape', 'math', (state, silent) => {
   MATH.lastIndex = state.pos;
