@@ -134,6 +134,8 @@ const PAGES = [
   { name: 'a_lesson', at: ({ lesson }) => `/lessons/${lesson}`, shown: '.prose > *' },
   { name: 'traces', at: () => '/traces', shown: '.trace-rows tbody tr' },
   { name: 'a_trace', at: ({ trace }) => `/traces/${trace}`, shown: '.story > *' },
+  { name: 'a_comparison', at: ({ trace }) => `/traces/compare?a=${trace}&b=${trace}`, shown: '.compare-table' },
+  { name: 'the_monitor', at: () => '/monitor', shown: '.monitor .headline .figure' },
 ];
 
 // `status` 0: no connection. `again`: it is tried again without being asked.

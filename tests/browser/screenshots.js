@@ -20,17 +20,19 @@ const PAGES = [
   { name: 'lesson', at: ({ lesson }) => `/lessons/${lesson}`, shown: '.prose > *' },
   { name: 'traces', at: () => '/traces', shown: '.trace-rows tbody tr' },
   { name: 'trace', at: ({ trace }) => `/traces/${trace}`, shown: '.story > *' },
+  { name: 'compare', at: ({ trace, other }) => `/traces/compare?a=${other}&b=${trace}`, shown: '.compare-table' },
+  { name: 'monitor', at: () => '/monitor', shown: '.monitor .headline .figure' },
 ];
 
-// A trace with a story: what fell back, and was answered in the end.
+// A trace with a story: what fell back, and was answered in the end. `other` is the next one like it.
 async function choose(stack) {
-  const row = await stack.psql(`
+  const rows = await stack.psql(`
     SELECT id, lesson_id FROM lesson_traces
      WHERE status = 'completed' AND provider_used <> 'sample' AND cardinality(fallback_providers) > 0
-     ORDER BY llm_call_count = 4 DESC, created_at DESC LIMIT 1`);
-  const [trace, lesson] = row.split('|');
+     ORDER BY llm_call_count = 4 DESC, created_at DESC LIMIT 2`);
+  const [[trace, lesson], [other]] = rows.split('\n').map((row) => row.split('|'));
 
-  return { trace, lesson };
+  return { trace, lesson, other };
 }
 
 // A lesson that is being generated is part of the picture.

@@ -207,6 +207,12 @@ const PAGES = [
     shown: 'main .empty, main tbody tr',
   },
   { name: 'traces', of: () => groups.map(({ trace }) => `/traces/${trace}`), shown: '.story > *' },
+  {
+    name: 'comparisons',
+    of: () => groups.slice(1).map(({ trace }, i) => `/traces/compare?a=${groups[i].trace}&b=${trace}`),
+    shown: '.compare-table',
+  },
+  { name: 'the_monitor', of: () => ['/monitor'], shown: '.monitor .headline .figure' },
 ];
 
 // The addresses of all pages of a list.
