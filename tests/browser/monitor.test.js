@@ -25,7 +25,8 @@ after(async () => {
   await stack?.stop();
 });
 
-// 400 in the last 20 h, 200 in the 24 h before, 7 of 40 days ago; a provider and a model of few; unknown costs.
+// 400 that ended in the last 20 h and 3 that run, 200 in the 24 h before, 7 of 40 days ago; a provider and a model of
+// few; unknown costs.
 async function fill() {
   await stack.psql(`
     TRUNCATE lesson_traces;
@@ -45,7 +46,9 @@ async function fill() {
               FROM (SELECT n, now() - CASE WHEN n <= 400 THEN n * interval '3 min'
                                            WHEN n <= 600 THEN interval '25 h' + (n - 400) * interval '5 min'
                                            ELSE interval '40 days' + n * interval '1 s' END AS at
-                      FROM generate_series(1, 607) n) a) b`);
+                      FROM generate_series(1, 607) n) a) b;
+    INSERT INTO lesson_traces (owner, request_data, created_at)
+    SELECT 'admin', '{"outline": "Running"}', now() - n * interval '1 min' FROM generate_series(1, 3) n`);
 }
 
 async function visit(address) {
@@ -83,7 +86,7 @@ test('its_numbers_are_those_of_the_database', async () => {
   const seconds = (ms) => `${(ms / 1000).toFixed(2)} s`;
   const read = async (label) => plain(await textOf(label));
 
-  assert.equal(requests, 400, 'the test has its data');
+  assert.deepEqual([requests, ended], [403, 400], 'the test has its data');
   assert.deepEqual(
     {
       requests: await read('Requests'),
@@ -118,7 +121,7 @@ test('each_number_is_compared_with_the_period_before_in_words', async () => {
 
   assert.equal(Date.parse(to) - Date.parse(from), DAY_MS);
   assert.match(await page.locator('.monitor-caption').innerText(), /compared with the 24 h before/);
-  assert.equal(await words('Requests'), `↑ ${Math.round((400 / before - 1) * 100)} % more`);
+  assert.equal(await words('Requests'), `↑ ${Math.round(((403 - before) / before) * 100)} % more`);
   const points = 12.5 - (failedBefore / before) * 100;
   assert.equal(await words('Error rate'), `↑ ${points.toFixed(1)} points higher, which is worse`);
   assert.match(await words('Duration p50'), /slower, which is worse|faster, which is better|unchanged|about the same/);
@@ -188,7 +191,7 @@ test('ranges_and_filters_live_in_the_address', async () => {
   await page.getByRole('button', { name: '7 d', exact: true }).click();
   await page.getByText('compared with the 7 d before').waitFor();
   assert.match(page.url(), /\/monitor\?range=7d$/);
-  assert.equal(await textOf('Requests'), '600');
+  assert.equal(await textOf('Requests'), '603');
   await page.getByLabel('Provider', { exact: true }).selectOption('anthropic');
   await page.waitForURL(/range=7d&provider=anthropic/);
   await page.locator('.monitor-body[aria-busy="false"]').waitFor();
@@ -197,7 +200,7 @@ test('ranges_and_filters_live_in_the_address', async () => {
   assert.equal(await textOf('Requests'), await count(`provider_used = 'anthropic'`));
   await page.goBack();
   await page.locator('.monitor-body[aria-busy="false"]').waitFor();
-  assert.equal(await textOf('Requests'), '600');
+  assert.equal(await textOf('Requests'), '603');
   await page.getByLabel('Model', { exact: true }).selectOption('none');
   await page.waitForURL(/model=none/);
   await page.locator('.monitor-body[aria-busy="false"]').waitFor();
@@ -375,7 +378,7 @@ test('the_breakers_of_the_chain_are_told', async () => {
 test('an_empty_range_says_where_there_is_something', async () => {
   await visit('/monitor?from=2020-01-01T00:00:00Z&to=2020-01-02T00:00:00Z');
   await page.getByText('No traces in this range').waitFor();
-  await page.getByText(/There are 607 traces at other times, the newest on/).waitFor();
+  await page.getByText(/There are 610 traces at other times, the newest on/).waitFor();
   await page.getByRole('button', { name: 'Show the last hour' }).click();
   await page.locator('.plot canvas').first().waitFor();
   assert.match(page.url(), /range=1h/);
