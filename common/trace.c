@@ -8,7 +8,7 @@
 
 enum {
     NAME_SIZE = 32,
-    NEAR_ROWS = 5000, /* where a search looks first, row by row */
+    NEAR_ROWS = 2000, /* where a search looks first, row by row */
 };
 
 static const struct db_statement get = {
@@ -164,18 +164,23 @@ static void add_conditions(struct trace_sql *s, const struct list *l, bool unkno
         add_after(s, l, joint(s, before));
 }
 
+/*
+ * What filters look at stands in the index by time: with the ids found first, rows that do not
+ * match are not read. A search looks at the rows themselves.
+ */
 static void add_part(struct trace_sql *s, const struct list *l, int depth, bool unknown)
 {
     const char *view = forms[l->q->form].view;
+    bool ids_first = l->search != SEARCH_NEAR && !trace_filter_empty(&l->q->filter);
 
-    if (l->search == SEARCH_FAR)
+    if (ids_first)
         buf_printf(s->text, "(SELECT v.* FROM (SELECT id AS found FROM lesson_traces");
     else
         buf_printf(s->text, "(SELECT * FROM %s", view);
     add_conditions(s, l, unknown);
     add_index_order(s, &l->order);
     buf_printf(s->text, " LIMIT $%d::int)", depth);
-    if (l->search == SEARCH_FAR)
+    if (ids_first)
         buf_printf(s->text, " f JOIN %s v ON v.id = f.found)", view);
 }
 

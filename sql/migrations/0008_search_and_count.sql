@@ -4,6 +4,10 @@
 CREATE EXTENSION IF NOT EXISTS pg_trgm;
 CREATE EXTENSION IF NOT EXISTS btree_gin;
 
+-- What is looked for is in memory, or on a disk without a moving head.
+ALTER ROLE lesson_api SET random_page_cost = 1.1;
+ALTER ROLE lesson_admin SET random_page_cost = 1.1;
+
 SET LOCAL ROLE lesson_owner;
 
 -- What is counted and summed stands in the index by time itself, so that a year of traces is read without their rows.
@@ -23,6 +27,11 @@ CREATE INDEX lesson_traces_cost_usd ON lesson_traces (cost_usd, id);
 -- Reading an index alone takes pages that VACUUM has seen.
 ALTER TABLE lesson_traces SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.02,
                                autovacuum_analyze_scale_factor = 0.02);
+
+-- A rare value is known for one: else the planner looks for it among the newest, and goes on for long.
+ALTER TABLE lesson_traces
+    ALTER owner SET STATISTICS 1000, ALTER provider_used SET STATISTICS 1000, ALTER model SET STATISTICS 1000,
+    ALTER error_class SET STATISTICS 1000, ALTER total_duration_ms SET STATISTICS 1000;
 
 -- What a search looks at: nothing of the payload. A match does not go across its lines.
 CREATE FUNCTION trace_text(outline_preview text, last_error text, error_message text, model text) RETURNS text

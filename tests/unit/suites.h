@@ -13,6 +13,7 @@
     X(config) \
     X(decisions) \
     X(http) \
+    X(instant) \
     X(json) \
     X(llm) \
     X(log) \

@@ -1,6 +1,7 @@
 #include "common/page.h"
 
 #include <libpq-fe.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "tests/unit/suites.h"
@@ -81,6 +82,25 @@ static void assert_refused(const char *cursor, const char *scope)
     ck_assert_ptr_null(at.id);
 }
 
+/* What base64url stands for. */
+static const char *plain_of(const char *cursor)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    char *out = arena_alloc(a, strlen(cursor) + 1);
+    unsigned bits = 0;
+    int held = 0, n = 0;
+
+    for (; *cursor; cursor++) {
+        bits = bits << 6 | (unsigned)(strchr(digits, *cursor) - digits);
+        held += 6;
+        if (held >= 8) {
+            held -= 8;
+            out[n++] = (char)(bits >> held & 255);
+        }
+    }
+    return out;
+}
+
 /* base64url of any text, as a forger would make it. */
 static const char *encode(const char *s)
 {
@@ -118,6 +138,34 @@ START_TEST(a_cursor_leads_back_to_its_row)
     ck_assert(begins(cursor_of(row, "traces&status=failed"), "traces&status=failed", &at, &e));
     ck_assert_str_eq(at.value, row->created_at);
     ck_assert_str_eq(at.id, row->id);
+}
+END_TEST
+
+static const struct {
+    const char *value; /* as PostgreSQL spells it; NULL: unknown */
+    bool number;
+} values[] = {{"0", true},   {"12.5", true}, {"-3", true},   {"0.000012", true},
+              {NULL, true},  {"x", false},   {"1e5", false}, {"1.", false},
+              {".5", false}, {"", false},    {"NaN", false}};
+
+START_TEST(a_cursor_of_a_sort_by_number_holds_a_number_or_none)
+{
+    const char *value = values[_i].value;
+    struct page_request r = {.limit = 1, .by_number = true, .scope = "traces"};
+    struct page_position at;
+    struct err e;
+    unsigned hash;
+    const struct row row = {"2026-11-23T18:15:43+00:00", newest_first[0].id};
+
+    ck_assert(sscanf(plain_of(cursor_of(&row, "traces")), "1 %8x", &hash) == 1);
+    r.cursor = encode(arena_printf(a, "1 %08x %s %s", hash, value ? value : "null", row.id));
+    ck_assert_int_eq(page_begin(a, &r, &at, &e), values[_i].number);
+    if (!values[_i].number)
+        return;
+    ck_assert_pstr_eq(at.value, value);
+    ck_assert_str_eq(at.id, row.id);
+    r.by_number = false;
+    ck_assert(!page_begin(a, &r, &at, &e));
 }
 END_TEST
 
@@ -295,6 +343,7 @@ Suite *suite_page(void)
     TCase *t = tcase_create("all");
 
     tcase_add_checked_fixture(t, set_up, tear_down);
+    EACH(t, a_cursor_of_a_sort_by_number_holds_a_number_or_none, values);
     tcase_add_test(t, begins_at_the_first_row_without_a_cursor);
     EACH(t, a_cursor_leads_back_to_its_row, newest_first);
     EACH(t, a_cursor_needs_no_escaping_in_a_url, newest_first);
