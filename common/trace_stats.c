@@ -154,7 +154,8 @@ static bool read_period(struct arena *a, struct trace_filter *f, const char *buc
     "CASE WHEN total_duration_ms < 100 THEN total_duration_ms"                                     \
     " ELSE (ln(total_duration_ms) * 100)::int END"
 #define CELLS                                                                                      \
-    " END AS bin, count(*) AS n, min(total_duration_ms) AS low, max(total_duration_ms) AS high,"   \
+    " END AS bin, count(*)::int AS n, min(total_duration_ms) AS low, max(total_duration_ms) AS "   \
+    "high,"                                                                                        \
     "       count(*) FILTER (WHERE cardinality(fallback_providers) > 0) AS fallbacks,"             \
     "       sum(llm_call_count) AS calls, sum(prompt_tokens)::bigint AS prompt,"                   \
     "       sum(completion_tokens)::bigint AS completion, sum(total_tokens)::bigint AS tokens,"    \
@@ -192,7 +193,7 @@ static bool read_period(struct arena *a, struct trace_filter *f, const char *buc
 #define PERCENTILES                                                                                \
     "hist AS ("                                                                                    \
     "SELECT grouping(provider_used, model, at) AS kind, current, provider_used, model, at, bin,"   \
-    "       sum(n) AS n, min(low) AS low, max(high) AS high"                                       \
+    "       sum(n)::int AS n, min(low) AS low, max(high) AS high"                                  \
     "  FROM (SELECT at IS NOT NULL AS current, at, provider_used, model, bin, n, low, high"        \
     "          FROM cells WHERE bin IS NOT NULL) c"                                                \
     " GROUP BY GROUPING SETS ((current, bin), (current, provider_used, bin),"                      \
@@ -278,16 +279,21 @@ static void add_answer(struct trace_sql *s, const struct period *p)
                       " ORDER BY b.at) r)))");
 }
 
-/* cells, all but their filters. */
+/* cells, all but their filters. Of the previous period only totals are asked. */
 static void add_cells(struct trace_sql *s, const struct period *p, bool exact)
 {
+    static const char *const columns[] = {"provider_used", "model", "error_class"};
+    int from = trace_sql_arg(s, db_arg(instant_text(s->arena, p->from)));
+
     buf_printf(s->text,
                "WITH cells AS MATERIALIZED (SELECT CASE WHEN created_at >= $%d::timestamptz THEN ",
-               trace_sql_arg(s, db_arg(instant_text(s->arena, p->from))));
+               from);
     add_bucket(s, p, "created_at");
-    buf_printf(s->text,
-               " END AS at, provider_used, model, error_class, status,"
-               " CASE WHEN status <> 'started' THEN %s" CELLS,
+    buf_puts(s->text, " END AS at");
+    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
+        buf_printf(s->text, ", CASE WHEN created_at >= $%d::timestamptz THEN %s END AS %s", from,
+                   columns[i], columns[i]);
+    buf_printf(s->text, ", status, CASE WHEN status <> 'started' THEN %s" CELLS,
                exact ? BIN_EXACT : BIN);
 }
 
