@@ -3,7 +3,7 @@
 
 import { path } from './api.js';
 
-export const PAGE_SIZE = 100;
+export const PAGE_SIZE = 50;
 export const SEARCH_CHARACTERS_MIN = 3; // fewer only within a time: the index knows three and more
 
 const MINUTE_MS = 60_000;

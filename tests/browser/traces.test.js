@@ -9,7 +9,7 @@ import { startStack } from '../lib/stack.js';
 import { openBrowser, rowOf } from './browser.js';
 
 const TRACES = 250; // of them every fifth failed, every seventh has no known cost
-const PAGE = 100;
+const PAGE = 50;
 const FIRST_ROWS_BYTES_MAX = 150 * 1024;
 
 let stack, browser;
