@@ -14,7 +14,7 @@
  * After one has, the next only looks whether it can connect at all; if not, those of the next
  * second are told at once.
  */
-enum { LOOK_MS = 150, AWAY_MS = 1000, ENDINGS_MAX = 16 };
+enum { LOOK_MS = 150, AWAY_MS = 1000, ENDINGS_MAX = 16, CONFLICTS_MAX = 3 };
 
 enum { TEXT_OID = 25, BINARY = 1, PREPARED_MAX = 256, RESULT_PREPARE = -2, RESULT_IDENTITY = -1 };
 
@@ -133,6 +133,7 @@ static void segment_fail(struct db_segment *s, const PGresult *r)
             text ? text : PQresultErrorMessage(r));
     /* 25006: a standby by now; a new connection finds the primary. */
     s->timed_out = strcmp(sqlstate, "57014") == 0;
+    s->conflict = strncmp(sqlstate, "40", 2) == 0;
     s->lost =
         is_stale(sqlstate) || strncmp(sqlstate, "57P", 3) == 0 || strcmp(sqlstate, "25006") == 0;
 }
@@ -327,7 +328,7 @@ bool db_send(struct db *db, struct db_segment *s)
     s->next = NULL;
     s->sent_at = now_ms();
     s->expected = s->received = 0;
-    s->lost = s->timed_out = false;
+    s->lost = s->timed_out = s->conflict = false;
     s->err = (struct err){.kind = ERR_NONE};
     sent = send_identity(db, s);
     for (int i = 0; sent && i < s->count; i++)
@@ -532,6 +533,9 @@ bool db_run(struct db *db, struct arena *a, const struct db_identity *identity,
 
     *s = (struct db_segment){.arena = a, .identity = identity, .calls = calls, .count = count};
     ok = run_once(db, s, deadline);
+    /* Of two that were in each other's way, one was undone: that is known, and it may go again. */
+    for (int i = 0; i < CONFLICTS_MAX && !ok && s->conflict; i++)
+        ok = run_once(db, s, deadline);
     if (!ok && s->lost && retry == DB_RETRY)
         ok = run_once(db, s, deadline);
     *e = s->err;

@@ -89,7 +89,7 @@ struct db_segment {
     signed char results[2 * DB_CALLS_MAX + 2];
     int expected, received;
     long sent_at;
-    bool lost;
+    bool lost, conflict;
 };
 
 /* Begin to connect, if not connected. False and *e if that fails at once. */

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 
-import { NOBODY, TIMESTAMP, UUID, api, assertProblem, until, withoutIds } from '../lib/api.js';
+import { NOBODY, TIMESTAMP, UUID, api, assertProblem, sleep, until, withoutIds } from '../lib/api.js';
 import { openSession } from '../lib/session.js';
 import { startStack } from '../lib/stack.js';
 
@@ -46,6 +46,8 @@ const BAD_UUIDS = [
   NOBODY.replace('0', 'g'),
   `{${NOBODY}}`,
 ];
+
+const DEADLOCK_MS = 1200; // more than PostgreSQL's deadlock_timeout, less than our lock_timeout
 
 let stack, call, db;
 
@@ -709,6 +711,37 @@ describe('deletion', () => {
     assert.equal(answer.status, 200, answer.text);
     assert.equal(remaining, 0, 'gone when the answer arrives');
     assert.equal(answer.body.deleted, 1500);
+  });
+
+  test('of all traces is complete although it is in the way of one that is written to', async () => {
+    await insert(3);
+    const [a, m, b] = (await inOrder()).reverse(); // as they lie in the table
+    const [middle, writer] = [openSession(stack.databaseUrl), openSession(stack.databaseUrl)];
+    const touch = (id) => `UPDATE lesson_traces SET model = 'touched' WHERE id = '${id}'`;
+    const waiting = (n) =>
+      until(`${n} wait`, async () =>
+        (await db.run('SELECT count(*) FROM pg_locks WHERE NOT granted')) === String(n),
+      );
+    let answer;
+
+    try {
+      // The deletion has a and waits for m; the writer has b and waits for a: then the deletion comes to b.
+      await middle.run(`BEGIN; ${touch(m)}`);
+      await writer.run(`BEGIN; ${touch(b)}`);
+      const asked = call('DELETE', '/api/traces?deleteAll=true', { as: 'admin' });
+      await waiting(1);
+      const written = writer.run(`${touch(a)}; COMMIT`).catch((error) => error.code);
+      await waiting(2);
+      await sleep(DEADLOCK_MS); // so that it is the deletion that finds out, and is undone
+      await middle.run('COMMIT');
+      await written;
+      answer = await asked;
+    } finally {
+      await Promise.all([middle.end(), writer.end()]);
+    }
+    assert.equal(answer.status, 200, answer.text);
+    assert.equal(answer.body.deleted, 3);
+    assert.equal(await left(), 0);
   });
 
   test('of all traces many times at once counts each trace once', async () => {
