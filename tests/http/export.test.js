@@ -205,14 +205,17 @@ describe('an export that takes long', () => {
     await Promise.all(broken);
   });
 
-  test('takes no more memory for more traces', async () => {
+  test('takes no more memory for more traces', async (t) => {
     assert.equal((await call('GET', '/api/traces/export?format=ndjson&status=failed')).status, 200);
     const before = Math.max(...responders().map(residentKb));
     const answer = await call('GET', '/api/traces/export?format=ndjson');
 
     assert.equal(answer.text.trimEnd().split('\n').length, 4000);
     assert.ok(answer.text.length > 80e6);
-    assert.ok(Math.max(...responders().map(residentKb)) < before + 16_000);
+    const more = Math.max(...responders().map(residentKb)) - before;
+    if ((process.env.TEST_BUILD_DIR ?? 'build') !== 'build')
+      t.diagnostic('memory not judged: the programs have sanitizers, which keep what is freed');
+    else assert.ok(more < 16_000, `${more} kB more`);
   });
 });
 
