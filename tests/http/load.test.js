@@ -16,6 +16,8 @@ const MEMORY_MAX_KB = 150 * 1024;
 const IN_FLIGHT = 100;
 const EVERY_MS = 50;
 const PATIENCE_MS = 60_000;
+const EXPORTED = 4000;
+const EXPORT_MORE_KB = 16_000;
 
 let stack, upstream, call;
 
@@ -189,4 +191,25 @@ test('a_killed_generator_loses_nothing', { timeout: 2 * PATIENCE_MS }, async (t)
       )) === meanwhile.length,
   );
   assert.equal(await number('SELECT count(*) FROM generation_jobs'), 0);
+});
+
+test('an_export_takes_no_more_memory_for_more_traces', { timeout: 2 * PATIENCE_MS }, async (t) => {
+  const responders = () =>
+    stack.processes().filter(({ command }) => /^\S*traces\.fcgi/.test(command));
+  const most_kb = () => Math.max(...responders().map(({ pid }) => memory_kb(pid, 'VmHWM')));
+  const lines = async (query) =>
+    (await call('GET', `/api/traces/export?format=ndjson&${query}`)).text.split('\n').length - 1;
+
+  await stack.psql(
+    `INSERT INTO lesson_traces (owner, status, model, request_data, response_data)
+     SELECT 'user', 'failed', CASE WHEN n > 10 THEN 'many' ELSE 'few' END, '{"outline": "Large"}',
+            jsonb_build_object('content', repeat(md5(n::text), 640))
+       FROM generate_series(1, ${EXPORTED}) n`,
+  );
+  assert.equal(await lines('model=few'), 10);
+  const before = most_kb();
+  assert.equal(await lines('model=many'), EXPORTED - 10);
+  const more = most_kb() - before;
+  t.diagnostic(`${more} kB more for ${EXPORTED} traces of 20 KB`);
+  assert.ok(more < EXPORT_MORE_KB, `${more} kB more`);
 });
