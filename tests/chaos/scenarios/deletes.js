@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { api, until } from '../../lib/api.js';
+import { openSession } from '../../lib/session.js';
 import { between } from '../lib/random.js';
 import { withService } from '../lib/service.js';
 
@@ -68,8 +69,9 @@ export default {
         async () => (await stack.psql('SELECT count(*) FROM generation_jobs')) === '0',
         PATIENCE_MS,
       );
+      const session = openSession(stack.databaseUrl); // the ids are too many for a command's arguments
       const [lessons, traces, orphans, unfinished, audited] = (
-        await stack.psql(
+        await session.run(
           `SELECT (SELECT count(*) FROM lessons WHERE id = ANY (${listed(seen.lessons)})),
                   (SELECT count(*) FROM lesson_traces
                     WHERE id = ANY (${listed(seen.traces)}) OR lesson_id = ANY (${listed(seen.lessons)})),
@@ -81,6 +83,7 @@ export default {
       )
         .split('|')
         .map(Number);
+      await session.end();
       const violations = seen.failed.map((what) => `a DELETE failed: ${what}`);
 
       if (lessons > 0) violations.push(`${lessons} deleted lessons came back`);
