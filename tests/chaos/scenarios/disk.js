@@ -115,7 +115,7 @@ export default {
         async ({ stack, upstream, startClients }) => {
           const violations = [];
           let slowest = 0;
-          let totals = { acknowledged: 0, lessons: 0, generated: 0, calls: 0, lost: 0 };
+          const totals = { acknowledged: 0, lessons: 0, generated: 0, traces: 0, calls: 0, lost: 0 };
           let least_kb = Infinity;
 
           for (let i = 1; i <= count; i++) {
