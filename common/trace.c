@@ -8,7 +8,7 @@
 
 enum {
     NAME_SIZE = 32,
-    NEAR_ROWS = 2000, /* where a search looks first, row by row */
+    NEAR_ROWS = 10000, /* where a search looks first, row by row */
 };
 
 static const struct db_statement get = {
@@ -166,51 +166,59 @@ static void add_conditions(struct trace_sql *s, const struct list *l, bool unkno
 
 /*
  * What filters look at stands in the index by time: with the ids found first, rows that do not
- * match are not read. A search looks at the rows themselves.
+ * match are not read. A search looks at the rows themselves; near, at the text alone.
  */
 static void add_part(struct trace_sql *s, const struct list *l, int depth, bool unknown)
 {
     const char *view = forms[l->q->form].view;
-    bool ids_first = l->search != SEARCH_NEAR && !trace_filter_empty(&l->q->filter);
+    bool near = l->search == SEARCH_NEAR;
 
-    if (ids_first)
-        buf_printf(s->text, "(SELECT v.* FROM (SELECT id AS found FROM lesson_traces");
-    else
+    if (trace_filter_empty(&l->q->filter))
         buf_printf(s->text, "(SELECT * FROM %s", view);
+    else
+        buf_puts(s->text, "(SELECT v.* FROM (SELECT id AS found FROM ");
+    if (near)
+        buf_printf(s->text, "(SELECT id, %s, search_text FROM ", l->order.by->column);
+    if (!trace_filter_empty(&l->q->filter))
+        buf_puts(s->text, "lesson_traces");
     add_conditions(s, l, unknown);
     add_index_order(s, &l->order);
+    if (near) {
+        buf_printf(s->text, " LIMIT %d) n WHERE ", NEAR_ROWS);
+        trace_filter_add_text(s, &l->q->filter);
+        add_index_order(s, &l->order);
+    }
     buf_printf(s->text, " LIMIT $%d::int)", depth);
-    if (ids_first)
+    if (!trace_filter_empty(&l->q->filter))
         buf_printf(s->text, " f JOIN %s v ON v.id = f.found)", view);
 }
 
 /*
  * The page is found by its index before any document is built, so that skipped rows cost little
  * and none of their payload is read. Rows with a value are one part, those without another: each
- * has its index order.
+ * has its index order. A search that looks near has not seen all of the first, so it ends there.
  */
 static void add_list(struct trace_sql *s, const struct list *l)
 {
     const struct page_request *page = &l->q->page;
     long end = page->limit + 1 + page->offset;
-    int depth = trace_sql_arg(s, db_arg_int(s->arena, l->search == SEARCH_NEAR ? NEAR_ROWS : end));
+    int depth = trace_sql_arg(s, db_arg_int(s->arena, end));
     const char *column = l->order.by->column;
+    bool known = l->after.id == NULL || l->after.value != NULL;
+    bool unknown = may_be_unknown(&l->order) && (!known || l->search != SEARCH_NEAR);
 
+    if (l->search == SEARCH_FAR)
+        trace_filter_find(s, &l->q->filter);
     buf_printf(s->text, "SELECT %s, %s, r.id FROM (SELECT * FROM (", forms[l->q->form].doc,
                may_be_unknown(&l->order) ? arena_printf(s->arena, "r.%s::text", column)
                                          : "to_json(r.created_at)#>>'{}'");
-    if (l->after.id == NULL || l->after.value != NULL)
+    if (known)
         add_part(s, l, depth, false);
-    if (may_be_unknown(&l->order)) {
-        if (l->after.id == NULL || l->after.value != NULL)
-            buf_puts(s->text, " UNION ALL ");
+    if (known && unknown)
+        buf_puts(s->text, " UNION ALL ");
+    if (unknown)
         add_part(s, l, depth, true);
-    }
     buf_puts(s->text, ") w");
-    if (l->search == SEARCH_NEAR) {
-        buf_puts(s->text, " WHERE ");
-        trace_filter_add_text(s, &l->q->filter);
-    }
     add_order(s, &l->order);
     buf_printf(s->text, " LIMIT $%d::int OFFSET $%d::int) r",
                trace_sql_arg(s, db_arg_int(s->arena, page->limit + 1)),

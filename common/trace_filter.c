@@ -78,6 +78,20 @@ static bool check_time(struct arena *a, enum trace_by by, const char **value, st
     return true;
 }
 
+/*
+ * The index knows words by three characters: letters, digits, and the edges of words where they are
+ * seen; the first character may go on to the left.
+ */
+static bool has_word(const char *text)
+{
+    size_t len = strlen(text);
+
+    for (size_t i = utf8_prefix(text, len, 1); i < len; i += utf8_prefix(text + i, len - i, 1))
+        if (utf8_alnum(text + i, len - i))
+            return true;
+    return false;
+}
+
 static bool check_search(struct trace_filter *f, struct err *e)
 {
     const char *words = f->values[TRACE_BY_Q];
@@ -85,9 +99,11 @@ static bool check_search(struct trace_filter *f, struct err *e)
 
     if (characters < 1 || characters > TEXT_MAX_CHARACTERS)
         return err_set(e, ERR_INPUT, "q: 1 to %d characters expected", TEXT_MAX_CHARACTERS);
-    f->indexed = characters >= SEARCH_MIN_CHARACTERS;
+    f->indexed = characters >= SEARCH_MIN_CHARACTERS && has_word(words);
     return f->indexed || f->values[TRACE_BY_FROM] != NULL ||
-           err_set(e, ERR_INPUT, "q: %d characters expected, or fewer together with from",
+           err_set(e, ERR_INPUT,
+                   "q: %d characters expected, with a letter or digit behind the first, or any "
+                   "together with from",
                    SEARCH_MIN_CHARACTERS);
 }
 
@@ -213,12 +229,16 @@ static int search_arg(struct trace_sql *s, const struct trace_filter *f)
     return trace_sql_arg(s, db_arg(escape(s->arena, f->values[TRACE_BY_Q])));
 }
 
+void trace_filter_find(struct trace_sql *s, const struct trace_filter *f)
+{
+    buf_printf(s->text, "WITH found AS MATERIALIZED (SELECT trace_search($%d) AS places) ",
+               search_arg(s, f));
+    s->found = true;
+}
+
 void trace_filter_add_text(struct trace_sql *s, const struct trace_filter *f)
 {
-    buf_printf(s->text,
-               "trace_text(outline_preview, last_error, error_message, model)"
-               " LIKE '%%' || lower($%d) || '%%'",
-               search_arg(s, f));
+    buf_printf(s->text, "search_text LIKE '%%' || lower($%d) || '%%'", search_arg(s, f));
 }
 
 static void add_one(struct trace_sql *s, const struct trace_filter *f, enum trace_by by)
@@ -229,7 +249,9 @@ static void add_one(struct trace_sql *s, const struct trace_filter *f, enum trac
         add_words(s, by, f->values[by]);
         break;
     case TRACE_SEARCH:
-        if (f->indexed)
+        if (f->indexed && s->found)
+            buf_puts(s->text, "ctid = ANY ((SELECT places FROM found)::tid[])");
+        else if (f->indexed)
             buf_printf(s->text, "ctid = ANY ((SELECT trace_search($%d))::tid[])", search_arg(s, f));
         else
             trace_filter_add_text(s, f);

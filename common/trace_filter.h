@@ -45,7 +45,7 @@ struct trace_filter {
     const char *owner; /* NULL: of all */
     /* Made by trace_filter_check(): */
     const char *scope; /* the filters as one text: "&status=failed&q=moon" */
-    bool indexed;      /* the words of a search are long enough for its index */
+    bool indexed;      /* the words of a search are such as its index knows */
 };
 
 /* False and ERR_INPUT, naming the member. */
@@ -59,6 +59,7 @@ struct trace_sql {
     struct buf *text;
     struct db_call call;
     int args;
+    bool found; /* trace_filter_find() was called */
 };
 
 void trace_sql_begin(struct trace_sql *s, struct arena *a);
@@ -77,7 +78,9 @@ void trace_sql_end(struct trace_sql *s);
 void trace_filter_add(struct trace_sql *s, const struct trace_filter *f, unsigned without);
 /* The same condition of one column alone, "true" if it is not asked for. */
 void trace_filter_add_one(struct trace_sql *s, const struct trace_filter *f, enum trace_by by);
-/* That of a search, row by row, without its index. */
+/* Begin with "WITH found AS …": what a search finds by its index, once for several conditions. */
+void trace_filter_find(struct trace_sql *s, const struct trace_filter *f);
+/* The condition of a search, row by row, of column search_text, without its index. */
 void trace_filter_add_text(struct trace_sql *s, const struct trace_filter *f);
 
 #endif

@@ -4,7 +4,18 @@
 
 #include "common/instant.h"
 
-enum { FACET_VALUES_MAX = 50, BUCKETS_DEFAULT = 120, BUCKETS_MAX = 800, EXACT_MAX = 20000 };
+enum {
+    FACET_VALUES_MAX = 50,
+    BUCKETS_DEFAULT = 120,
+    BUCKETS_MAX = 800,
+    EXACT_MAX = 5000,
+    SLOT_SECONDS = 6 * 3600, /* trace_slot() */
+    ROLL_DEADLINE_MS = 2000,
+};
+
+#define SLOT "interval '6 hours'"
+
+static const struct db_statement roll = {"trace_roll_up", "SELECT trace_roll_up('200 ms')", 0};
 
 /* The cells of a year fit. */
 static const struct db_statement room = {"trace_room",
@@ -150,9 +161,7 @@ static bool read_period(struct arena *a, struct trace_filter *f, const char *buc
  * bin is exact in any case.
  */
 #define BIN_EXACT "total_duration_ms"
-#define BIN                                                                                        \
-    "CASE WHEN total_duration_ms < 100 THEN total_duration_ms"                                     \
-    " ELSE (ln(total_duration_ms) * 100)::int END"
+#define BIN "trace_bin(total_duration_ms)"
 #define CELLS                                                                                      \
     " END AS bin, count(*)::int AS n, min(total_duration_ms) AS low, max(total_duration_ms) AS "   \
     "high,"                                                                                        \
@@ -162,6 +171,10 @@ static bool read_period(struct arena *a, struct trace_filter *f, const char *buc
     "       sum(cost_usd) AS cost, count(cost_usd) AS known"                                       \
     "  FROM lesson_traces"
 
+#define SUMMED                                                                                     \
+    "at, provider_used, model, error_class, status, n, fallbacks, calls, prompt, completion,"      \
+    " tokens, cost, known"
+
 /* kind: which of the columns the group is not by; the bits of grouping(). */
 #define SUMS                                                                                       \
     "dims AS MATERIALIZED ("                                                                       \
@@ -169,7 +182,8 @@ static bool read_period(struct arena *a, struct trace_filter *f, const char *buc
     "       sum(n) AS n, sum(fallbacks) AS fallbacks, sum(calls) AS calls, sum(prompt) AS prompt," \
     "       sum(completion) AS completion, sum(tokens) AS tokens, sum(cost) AS cost,"              \
     "       sum(known) AS known"                                                                   \
-    "  FROM cells GROUP BY 1, 2, 3, 4, 5, 6),"                                                     \
+    "  FROM (SELECT " SUMMED " FROM cells UNION ALL SELECT " SUMMED " FROM rolled) c"              \
+    " GROUP BY 1, 2, 3, 4, 5, 6),"                                                                 \
     "sums AS ("                                                                                    \
     "SELECT grouping(provider_used, model, at) AS kind, current, provider_used, model, at,"        \
     "       sum(n) AS requests,"                                                                   \
@@ -191,13 +205,25 @@ static bool read_period(struct arena *a, struct trace_filter *f, const char *buc
     "min(low + round((high - low) * greatest(" RANK(                                               \
         p) " - (upto - n) - 1, 0) / greatest(n - 1, 1))) FILTER (WHERE upto >= " RANK(p) ")::int"
 #define PERCENTILES                                                                                \
+    "bins AS MATERIALIZED ("                                                                       \
+    "SELECT at, provider_used, model, bin, sum(n) AS n, min(low) AS low, max(high) AS high"        \
+    "  FROM cells WHERE bin IS NOT NULL GROUP BY 1, 2, 3, 4"                                       \
+    " UNION ALL "                                                                                  \
+    "SELECT at, provider_used, model, trace_bin(ms), sum(n), min(ms), max(ms)"                     \
+    "  FROM (SELECT at, provider_used, model, unnest(durations) AS ms, unnest(counts) AS n"        \
+    "          FROM rolled) r"                                                                     \
+    " GROUP BY 1, 2, 3, 4),"                                                                       \
     "hist AS ("                                                                                    \
-    "SELECT grouping(provider_used, model, at) AS kind, current, provider_used, model, at, bin,"   \
-    "       sum(n)::int AS n, min(low) AS low, max(high) AS high"                                  \
-    "  FROM (SELECT at IS NOT NULL AS current, at, provider_used, model, bin, n, low, high"        \
-    "          FROM cells WHERE bin IS NOT NULL) c"                                                \
+    "SELECT grouping(provider_used, model) * 2 + 1 AS kind, current, provider_used, model,"        \
+    "       NULL::timestamptz AS at, bin, sum(n)::int AS n, min(low) AS low, max(high) AS high"    \
+    "  FROM (SELECT at IS NOT NULL AS current, provider_used, model, bin, sum(n) AS n,"            \
+    "               min(low) AS low, max(high) AS high"                                            \
+    "          FROM bins GROUP BY 1, 2, 3, 4) m"                                                   \
     " GROUP BY GROUPING SETS ((current, bin), (current, provider_used, bin),"                      \
-    "                         (current, provider_used, model, bin), (current, at, bin))),"         \
+    "                         (current, provider_used, model, bin))"                               \
+    " UNION ALL "                                                                                  \
+    "SELECT 6, true, NULL, NULL, at, bin, sum(n)::int, min(low), max(high)"                        \
+    "  FROM bins WHERE at IS NOT NULL GROUP BY at, bin),"                                          \
     "ranked AS ("                                                                                  \
     "SELECT *, sum(n) OVER (g ORDER BY bin) AS upto, sum(n) OVER g AS total"                       \
     "  FROM hist WINDOW g AS (PARTITION BY kind, current, provider_used, model, at)),"             \
@@ -279,22 +305,95 @@ static void add_answer(struct trace_sql *s, const struct period *p)
                       " ORDER BY b.at) r)))");
 }
 
-/* cells, all but their filters. Of the previous period only totals are asked. */
-static void add_cells(struct trace_sql *s, const struct period *p, bool exact)
+/* Of the previous period only totals are asked. */
+static void add_dimensions(struct trace_sql *s, const struct period *p, const char *time)
 {
     static const char *const columns[] = {"provider_used", "model", "error_class"};
     int from = trace_sql_arg(s, db_arg(instant_text(s->arena, p->from)));
 
-    buf_printf(s->text,
-               "WITH cells AS MATERIALIZED (SELECT CASE WHEN created_at >= $%d::timestamptz THEN ",
-               from);
-    add_bucket(s, p, "created_at");
+    buf_printf(s->text, "SELECT CASE WHEN %s >= $%d::timestamptz THEN ", time, from);
+    add_bucket(s, p, time);
     buf_puts(s->text, " END AS at");
     for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
-        buf_printf(s->text, ", CASE WHEN created_at >= $%d::timestamptz THEN %s END AS %s", from,
+        buf_printf(s->text, ", CASE WHEN %s >= $%d::timestamptz THEN %s END AS %s", time, from,
                    columns[i], columns[i]);
-    buf_printf(s->text, ", status, CASE WHEN status <> 'started' THEN %s" CELLS,
-               exact ? BIN_EXACT : BIN);
+    buf_puts(s->text, ", status");
+}
+
+/*
+ * slots: the six hours that count from the roll-ups, whole ones of one of the two periods; none if
+ * the roll-ups do not know a filter. gaps: what is between them.
+ */
+static void add_slots(struct trace_sql *s, const struct trace_filter *f, const struct period *p,
+                      bool known)
+{
+    int from = trace_sql_arg(s, db_arg(instant_text(s->arena, p->from)));
+    int first = trace_sql_arg(s, db_arg(f->values[TRACE_BY_FROM]));
+    int to = trace_sql_arg(s, db_arg(f->values[TRACE_BY_TO]));
+
+    buf_printf(
+        s->text,
+        "WITH slots AS MATERIALIZED ("
+        "SELECT at FROM trace_rolled r WHERE %s AND at >= $%d::timestamptz"
+        "   AND at + " SLOT " <= $%d::timestamptz"
+        "   AND (at >= $%d::timestamptz OR at + " SLOT " <= $%d::timestamptz)"
+        "   AND NOT EXISTS (SELECT FROM trace_touched t WHERE t.at = r.at)),"
+        " gaps AS (SELECT lo, hi FROM ("
+        "SELECT lag(at + " SLOT ", 1, $%d::timestamptz) OVER (ORDER BY at) AS lo, at AS hi"
+        "  FROM (SELECT at FROM slots UNION ALL SELECT $%d::timestamptz) x) y WHERE lo < hi),",
+        known ? "true" : "false", first, to, from, from, first, to);
+}
+
+static void add_rolled(struct trace_sql *s, const struct trace_filter *f, const struct period *p)
+{
+    buf_puts(s->text, " rolled AS MATERIALIZED (");
+    add_dimensions(s, p, "r.at");
+    buf_puts(s->text, ", n, fallbacks, calls, prompt, completion, tokens, cost, known, durations,"
+                      " counts FROM trace_rollups r JOIN slots USING (at) WHERE owner ");
+    if (f->owner != NULL)
+        buf_printf(s->text, "= $%d", trace_sql_arg(s, db_arg(f->owner)));
+    else
+        buf_puts(s->text, "IS NULL");
+    for (int i = 0; i < FACETS; i++) {
+        buf_puts(s->text, " AND ");
+        trace_filter_add_one(s, f, facets[i].by);
+    }
+    buf_puts(s->text, "),");
+}
+
+static void add_cells(struct trace_sql *s, const struct trace_filter *f, const struct period *p,
+                      bool known, bool exact)
+{
+    buf_puts(s->text, " cells AS MATERIALIZED (");
+    add_dimensions(s, p, "created_at");
+    buf_printf(s->text, ", CASE WHEN status <> 'started' THEN %s" CELLS "%s",
+               exact ? BIN_EXACT : BIN,
+               known ? " JOIN gaps ON created_at >= lo AND created_at < hi" : "");
+    trace_filter_add(s, f, known ? TRACE_BIT(TRACE_BY_FROM) | TRACE_BIT(TRACE_BY_TO) : 0);
+    buf_puts(s->text, " GROUP BY 1, 2, 3, 4, 5, 6), ");
+}
+
+/* Whether the roll-ups have the columns that are filtered by, and are fine enough. */
+static bool rolled_up(const struct trace_filter *f, const struct period *p)
+{
+    unsigned known = TRACE_BIT(TRACE_BY_FROM) | TRACE_BIT(TRACE_BY_TO);
+
+    for (int i = 0; i < FACETS; i++)
+        known |= TRACE_BIT(facets[i].by);
+    for (int by = 0; by < TRACE_FILTER_COUNT; by++)
+        if (f->values[by] != NULL && !(known & TRACE_BIT(by)))
+            return false;
+    return p->bucket->seconds >= SLOT_SECONDS;
+}
+
+/* Whoever comes first after six hours are over sums them up. Without it the answer is as true. */
+static void roll_up(struct db *db, struct arena *a, const struct db_identity *who, int deadline_ms)
+{
+    struct db_call call = {&roll, {{0}}};
+    struct db_rows *rows;
+    struct err e;
+
+    db_run(db, a, who, &call, 1, &rows, DB_ONCE, deadline_ms, &e);
 }
 
 /* Whether percentiles can be exact. */
@@ -320,15 +419,19 @@ const char *trace_stats(struct db *db, struct arena *a, const struct db_identity
 {
     struct trace_sql s;
     struct period p;
-    bool few;
+    bool few, known;
 
     if (!trace_filter_check(a, f, e) || !read_period(a, f, bucket, &p, e) ||
         !look(db, a, who, f, deadline_ms, &few, e))
         return NULL;
+    known = !few && rolled_up(f, &p);
+    if (known)
+        roll_up(db, a, who, ROLL_DEADLINE_MS);
     trace_sql_begin(&s, a);
-    add_cells(&s, &p, few);
-    trace_filter_add(&s, f, 0);
-    buf_puts(s.text, " GROUP BY 1, 2, 3, 4, 5, 6), " SUMS PERCENTILES GROUPS);
+    add_slots(&s, f, &p, known);
+    add_rolled(&s, f, &p);
+    add_cells(&s, f, &p, known, few);
+    buf_puts(s.text, SUMS PERCENTILES GROUPS);
     add_answer(&s, &p);
     return run(db, a, who, &s, deadline_ms, e);
 }

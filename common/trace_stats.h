@@ -1,8 +1,9 @@
 /*
  * trace_stats: how many traces there are of what, and what they took.
  *
- * Counted from the rows that are there, at once, by the index that has all it
- * takes: nothing is summed up in advance, so what is deleted is gone from here, too.
+ * Counted from the rows that are there, by the index that has all it takes. Of
+ * six hours that are over, sums are added up instead where they are known to be
+ * true (sql/migrations/0009): what is deleted is gone from here at once, too.
  */
 #ifndef COMMON_TRACE_STATS_H
 #define COMMON_TRACE_STATS_H
@@ -28,7 +29,7 @@ const char *trace_facets(struct db *db, struct arena *a, const struct db_identit
 /*
  * Totals, percentiles and a series from filter "from" to filter "to", as JSON. Without them: the
  * last 24 hours. bucket NULL: one with which there are 24 to 120, if any is. Percentiles are
- * durations that occurred; of more than 20,000 traces within 1 %.
+ * durations that occurred; of more than 5,000 traces within 1 %.
  */
 const char *trace_stats(struct db *db, struct arena *a, const struct db_identity *who,
                         struct trace_filter *f, const char *bucket, int deadline_ms, struct err *e);

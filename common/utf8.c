@@ -1,7 +1,10 @@
 #include "common/utf8.h"
 
+#include <locale.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
+#include <wctype.h>
 
 #define REPLACEMENT "\xEF\xBF\xBD"
 #define SYMBOL_FOR_NULL "\xE2\x90\x80"
@@ -69,6 +72,27 @@ size_t utf8_prefix(const char *s, size_t len, size_t characters)
         characters--;
     }
     return i;
+}
+
+static wint_t code_point(const uint8_t *s, size_t len)
+{
+    size_t n = utf8_prefix((const char *)s, len, 1);
+    wint_t code = n == 1 ? s[0] : s[0] & (0xFFU >> (n + 1));
+
+    for (size_t i = 1; i < n; i++)
+        code = code << 6 | (s[i] & 0x3FU);
+    return code;
+}
+
+bool utf8_alnum(const char *s, size_t len)
+{
+    static locale_t unicode;
+
+    if (unicode == (locale_t)0)
+        unicode = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+    if (unicode == (locale_t)0)
+        abort();
+    return len > 0 && iswalnum_l(code_point((const uint8_t *)s, len), unicode);
 }
 
 /* The bytes of the white space character at s; 0 if it is none. */

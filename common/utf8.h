@@ -16,6 +16,8 @@ size_t utf8_count(const char *s, size_t len); /* characters in valid text */
 /* Bytes that the first `characters` characters of valid text take, at most len. */
 size_t utf8_prefix(const char *s, size_t len, size_t characters);
 
+/* Whether valid text begins with a letter or a digit of any script, as the C library has it. */
+bool utf8_alnum(const char *s, size_t len);
 /* How many bytes of white space (Unicode's White_Space, and U+FEFF) valid text begins, or ends,
  * with. */
 size_t utf8_blank_prefix(const char *s, size_t len);

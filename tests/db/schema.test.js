@@ -150,6 +150,9 @@ test('row security is forced on every table, and those of the API are owned by n
     'lessons',
     'provider_health',
     'schema_migrations',
+    'trace_rolled',
+    'trace_rollups',
+    'trace_touched',
   ];
 
   assert.deepEqual(
@@ -223,6 +226,15 @@ const RIGHTS = {
   'schema_migrations lesson_admin': 'SELECT',
   'schema_migrations lesson_api': 'SELECT',
   'schema_migrations lesson_worker': 'SELECT',
+  'trace_rolled lesson_admin': 'SELECT',
+  'trace_rolled lesson_api': 'SELECT',
+  'trace_rolled lesson_worker': null,
+  'trace_rollups lesson_admin': 'SELECT',
+  'trace_rollups lesson_api': 'SELECT',
+  'trace_rollups lesson_worker': null,
+  'trace_touched lesson_admin': 'SELECT',
+  'trace_touched lesson_api': 'SELECT',
+  'trace_touched lesson_worker': null,
 };
 
 test('each role may do with each table what it must, and nothing else', async () => {

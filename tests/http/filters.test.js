@@ -126,8 +126,8 @@ describe('a filter', () => {
     ['q=GPT-OSS', ['quick']],
     ['q=100%25', ['quick']],
     ['q=100%25%20of', ['quick']],
-    ['q=%25%25%25', []],
-    ['q=___', []],
+    [`q=%25%25%25&from=${at(0)}`, []],
+    [`q=___&from=${at(0)}`, []],
     ['q=class_7', ['quick']],
     ['q=class-7', []],
     ['q=s%20%5C%20a', ['failed']],
@@ -252,7 +252,7 @@ describe('a search', () => {
     for (const words of questions)
       for (const [where, rows] of [
         ['among the newest', 0],
-        ['by its index', 5100],
+        ['by its index', 10100],
       ])
         test(`for “${words}” finds “${outline}” ${where}`, async () => {
           await db.run(
@@ -263,6 +263,21 @@ describe('a search', () => {
           await db.run(`DELETE FROM lesson_traces WHERE request_data = '{"outline": "x"}'`);
           assert.deepEqual(await namesOf(ids, [outline]), [outline]);
         });
+
+  test('shows all that have a value before those that have none, wherever they are found', async () => {
+    await clearTraces(db);
+    await db.run(
+      `INSERT INTO lesson_traces (id, owner, request_data, status, cost_usd)
+       SELECT md5(n::text)::uuid, 'user', jsonb_build_object('outline', CASE WHEN n > 10500 THEN 'a needle' ELSE 'hay' END),
+              'completed', CASE WHEN n <= 10505 THEN n END FROM generate_series(1, 10515) n`,
+    );
+    const ids = await walkTraces(db, call, 'q=needle&sort=cost_usd', { limit: 4 });
+    const known = (await db.rows('SELECT id FROM lesson_traces WHERE cost_usd > 10500 ORDER BY cost_usd')).map(({ id }) => id);
+
+    assert.equal(ids.length, 15);
+    assert.deepEqual(ids.slice(0, 5), known);
+    await clearTraces(db);
+  });
 
   test('goes on behind its cursor, wherever it was found', async () => {
     await clearTraces(db);
@@ -308,6 +323,9 @@ describe('a bad filter is refused, and the member named:', () => {
     ['q=', 'q'],
     ['q=ab', 'q'],
     ['q=%D0%B6%D0%B6', 'q'],
+    ['q=%25%25%25', 'q'],
+    ['q=a--', 'q'],
+    ['q=%E2%80%94%E2%80%94%E2%80%94', 'q'], // dashes
     [`q=${'x'.repeat(201)}`, 'q'],
     ['sort=', 'sort'],
     ['sort=-', 'sort'],
