@@ -297,6 +297,43 @@ describe('a search', () => {
   });
 });
 
+describe('a search that is sorted by what may be unknown', () => {
+  before(async () => {
+    await clearTraces(db);
+    await db.run(
+      `INSERT INTO lesson_traces (owner, request_data, status, total_tokens, total_duration_ms)
+       SELECT 'user', jsonb_build_object('outline', CASE WHEN n <= 20 THEN 'zebrafish' ELSE 'hay' END), 'completed', n, n
+         FROM generate_series(1, 3000) n;
+       INSERT INTO lesson_traces (owner, request_data, status, total_duration_ms)
+       SELECT 'user', '{"outline": "zebrafish"}', 'failed', 3001 + n FROM generate_series(1, 120) n`,
+    );
+  });
+
+  test('gives those that have a value first, however far behind they are', async () => {
+    const { traces, total } = (await call('GET', '/api/traces?q=zebrafish&sort=-total_tokens&limit=50&count=exact')).body;
+    assert.equal(total, 140);
+    assert.deepEqual(
+      traces.map(({ total_tokens }) => total_tokens),
+      [...Array.from({ length: 20 }, (_, i) => 20 - i), ...Array(30).fill(null)],
+    );
+  });
+
+  for (const sort of ['-total_tokens', 'total_tokens', '-total_duration_ms', '-cost_usd'])
+    for (const limit of [7, 50, 200])
+      test(`by ${sort} gives each once, ${limit} at a time`, async () => {
+        const ids = await walkTraces(db, call, `q=zebrafish&sort=${sort}`, { limit });
+        const way = sort.startsWith('-') ? 'DESC' : 'ASC';
+        const wanted = await db.rows(
+          `SELECT id FROM lesson_traces WHERE outline_preview = 'zebrafish'
+            ORDER BY ${sort.replace('-', '')} ${way} NULLS LAST, id ${way}`,
+        );
+        assert.deepEqual(
+          ids,
+          wanted.map(({ id }) => id),
+        );
+      });
+});
+
 describe('a bad filter is refused, and the member named:', () => {
   for (const [query, member] of [
     ['status=done', 'status'],
