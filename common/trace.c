@@ -17,6 +17,13 @@ static const struct db_statement get = {
     1,
 };
 
+static const struct db_statement get_some = {
+    "trace_get_some",
+    "SELECT row_to_json(v) FROM unnest($1::uuid[]) WITH ORDINALITY AS i (id, n)"
+    "  JOIN lesson_trace_full v USING (id) ORDER BY i.n",
+    1,
+};
+
 static const struct db_statement delete_one = {
     "trace_delete",
     "DELETE FROM lesson_traces WHERE id = $1::uuid RETURNING id",
@@ -116,6 +123,9 @@ static const struct {
     [TRACE_FULL] = {"lesson_trace_full", "row_to_json(r)"},
     [TRACE_SUMMARY] = {"lesson_trace_summary", "row_to_json(r)"},
     [TRACE_CSV] = {"lesson_trace_summary", "r.id::text" CSV_COLUMNS(CSV_CELL)},
+    [TRACE_SIZE] = {"lesson_trace_full",
+                    "(pg_column_size(r.request_data) + coalesce(pg_column_size(r.response_data), 0)"
+                    " + pg_column_size(r.llm_calls) + pg_column_size(r.decisions))::text"},
 };
 
 const char *trace_csv_header(void)
@@ -350,6 +360,14 @@ const char *trace_get(struct db *db, struct arena *a, const struct db_identity *
     if (db_count(rows) == 0)
         err_set(e, ERR_NOT_FOUND, "id: no trace %s", id);
     return db_count(rows) ? db_value(rows, 0, 0) : NULL;
+}
+
+bool trace_get_some(struct db *db, struct arena *a, const struct db_identity *who, const char *ids,
+                    int deadline_ms, struct db_rows **rows, struct err *e)
+{
+    struct db_call call = {&get_some, {db_arg(ids)}};
+
+    return db_run(db, a, who, &call, 1, rows, DB_RETRY, deadline_ms, e);
 }
 
 /* ---- deletion ---- */

@@ -19,9 +19,9 @@
     X("total_tokens", "bigint")                                                                    \
     X("cost_usd", "numeric")
 
-/* What a row is made of: the whole trace, the trace without its payloads, or that as a line of CSV.
- */
-enum trace_form { TRACE_FULL, TRACE_SUMMARY, TRACE_CSV };
+/* What a row is made of: the whole trace, the trace without its payloads, that as a line of CSV, or
+ * how many bytes the whole trace takes in store. */
+enum trace_form { TRACE_FULL, TRACE_SUMMARY, TRACE_CSV, TRACE_SIZE };
 
 struct trace_query {
     struct trace_filter filter;
@@ -34,6 +34,10 @@ struct trace_query {
 /* False and ERR_INPUT (naming the member) or ERR_UNAVAILABLE. */
 bool trace_list(struct db *db, struct arena *a, const struct db_identity *who,
                 struct trace_query *q, int deadline_ms, struct page *page, struct err *e);
+
+/* Those of the ids (a PostgreSQL array) that there still are, whole, one a row, in its order. */
+bool trace_get_some(struct db *db, struct arena *a, const struct db_identity *who, const char *ids,
+                    int deadline_ms, struct db_rows **rows, struct err *e);
 
 /* The first line of a file of CSV rows, without its end. */
 const char *trace_csv_header(void);

@@ -6,19 +6,22 @@
 
 #include "common/config.h"
 #include "common/log.h"
+#include "common/uuid.h"
 #include "fcgi/traces/query.h"
 #include "fcgi/traces/slot.h"
 
-enum { PAGE_DEADLINE_MS = 10000 };
+/*
+ * Whole traces are fetched by the handful: GROUP_BYTES of what they take in store, compressed, or
+ * one. So much is in memory at a time, whatever the size of a page.
+ */
+enum { PAGE_DEADLINE_MS = 10000, PAGE_ROWS = 500, GROUP_BYTES = 64 * 1024 };
 
-/* How many rows are in memory at a time: those of NDJSON have their payloads. */
 static const struct format {
     const char *name, *type, *line_end;
     enum trace_form form;
-    long rows;
 } formats[] = {
-    {"ndjson", "application/x-ndjson; charset=utf-8", "\n", TRACE_FULL, 100},
-    {"csv", "text/csv; charset=utf-8; header=present", "\r\n", TRACE_CSV, 500},
+    {"ndjson", "application/x-ndjson; charset=utf-8", "\n", TRACE_SIZE},
+    {"csv", "text/csv; charset=utf-8; header=present", "\r\n", TRACE_CSV},
 };
 
 enum { FORMATS = sizeof formats / sizeof *formats };
@@ -41,17 +44,66 @@ static bool next_page(struct http_req *req, const struct format *format, struct 
     struct trace_query q = {.sort = http_query(req, "sort"), .form = format->form};
 
     query_read_filter(req, &q.filter);
-    q.page = (struct page_request){.limit = format->rows, .cursor = cursor};
+    q.page = (struct page_request){.limit = PAGE_ROWS, .cursor = cursor};
     return trace_list(api_db(req), a, api_identity(req), &q, PAGE_DEADLINE_MS, page, e);
+}
+
+static bool write_rows(struct http_req *req, const struct format *format, struct db_rows *rows,
+                       int count)
+{
+    for (int i = 0; i < count; i++)
+        if (!http_stream_write(req, db_value(rows, i, 0), db_length(rows, i, 0)) ||
+            !http_stream_write(req, format->line_end, strlen(format->line_end)))
+            return false;
+    return true;
+}
+
+static bool broken_off(struct http_req *req, const struct err *e)
+{
+    log_error(req->id, "export broken off", LOG_TEXT("error", e->text));
+    return false;
+}
+
+/* The ids of the rows from *next on that make a group, as an array; *next is behind them. */
+static const char *take_group(struct arena *a, const struct page *page, int *next)
+{
+    struct buf *ids = buf_create(a, (size_t)PAGE_ROWS * UUID_SIZE + sizeof "{}");
+    long long bytes = 0;
+
+    buf_puts(ids, "{");
+    do {
+        buf_printf(ids, "%s%s", bytes > 0 ? "," : "", db_value(page->rows, *next, 2));
+        bytes += db_int(page->rows, *next, 0);
+        ++*next;
+    } while (*next < page->count && bytes + db_int(page->rows, *next, 0) <= GROUP_BYTES);
+    buf_puts(ids, "}");
+    return buf_text(ids);
+}
+
+/* The page has the sizes of its traces. */
+static bool write_whole(struct http_req *req, const struct format *format, const struct page *page)
+{
+    bool ok = true;
+
+    for (int next = 0; ok && next < page->count;) {
+        struct arena *a = arena_create();
+        const char *ids = take_group(a, page, &next);
+        struct db_rows *rows;
+        struct err e;
+
+        if (trace_get_some(api_db(req), a, api_identity(req), ids, PAGE_DEADLINE_MS, &rows, &e))
+            ok = write_rows(req, format, rows, db_count(rows));
+        else
+            ok = broken_off(req, &e);
+        arena_destroy(a);
+    }
+    return ok;
 }
 
 static bool write_page(struct http_req *req, const struct format *format, const struct page *page)
 {
-    for (int i = 0; i < page->count; i++)
-        if (!http_stream_write(req, db_value(page->rows, i, 0), db_length(page->rows, i, 0)) ||
-            !http_stream_write(req, format->line_end, strlen(format->line_end)))
-            return false;
-    return true;
+    return format->form == TRACE_SIZE ? write_whole(req, format, page)
+                                      : write_rows(req, format, page->rows, page->count);
 }
 
 static void begin(struct http_req *req, const struct format *format)
@@ -85,10 +137,8 @@ static bool send_pages(struct http_req *req, const struct format *format, struct
         page->next_cursor = arena_strdup(next, page->next_cursor);
         arena_destroy(*a);
         *a = next;
-        if (!next_page(req, format, *a, page->next_cursor, page, &e)) {
-            log_error(req->id, "export broken off", LOG_TEXT("error", e.text));
-            return false;
-        }
+        if (!next_page(req, format, *a, page->next_cursor, page, &e))
+            return broken_off(req, &e);
     }
     return false;
 }
