@@ -133,7 +133,7 @@ static void segment_fail(struct db_segment *s, const PGresult *r)
             text ? text : PQresultErrorMessage(r));
     /* 25006: a standby by now; a new connection finds the primary. */
     s->timed_out = strcmp(sqlstate, "57014") == 0;
-    s->conflict = strncmp(sqlstate, "40", 2) == 0;
+    s->conflict = strncmp(sqlstate, "40", 2) == 0 || strcmp(sqlstate, "55P03") == 0;
     s->lost =
         is_stale(sqlstate) || strncmp(sqlstate, "57P", 3) == 0 || strcmp(sqlstate, "25006") == 0;
 }
@@ -533,7 +533,8 @@ bool db_run(struct db *db, struct arena *a, const struct db_identity *identity,
 
     *s = (struct db_segment){.arena = a, .identity = identity, .calls = calls, .count = count};
     ok = run_once(db, s, deadline);
-    /* Of two that were in each other's way, one was undone: that is known, and it may go again. */
+    /* What was undone since another was in its way, or had a lock for too long: that is known, and
+     * it may go again. */
     for (int i = 0; i < CONFLICTS_MAX && !ok && s->conflict; i++)
         ok = run_once(db, s, deadline);
     if (!ok && s->lost && retry == DB_RETRY)

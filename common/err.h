@@ -26,6 +26,7 @@ enum err_kind {
     ERR_RATE,          /* too many: later */
     ERR_DATA,          /* a value that PostgreSQL does not take, and we should not have sent */
     ERR_INTERNAL,      /* a bug of ours */
+    ERR_BUSY,          /* others are in the way: later */
     ERR_UNAVAILABLE,   /* something we need is away: later */
     ERR_KINDS
 };

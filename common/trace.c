@@ -412,16 +412,17 @@ static bool name_matching(struct db *db, struct arena *a, const struct db_identi
 
     trace_sql_begin(&s, a);
     buf_puts(s.text, "SELECT count(*), '{' || string_agg(id::text, ',') || '}'"
-                     "  FROM (SELECT id, (row_number() OVER () - 1) / 1000 AS batch"
+                     "  FROM (SELECT id, (row_number() OVER (ORDER BY id) - 1) / 1000 AS batch"
                      "          FROM (SELECT id FROM lesson_traces");
     trace_filter_add(&s, f, 0);
-    buf_printf(s.text, " LIMIT $%d::bigint) m) n GROUP BY batch",
+    buf_printf(s.text, " LIMIT $%d::bigint) m) n GROUP BY batch ORDER BY batch",
                trace_sql_arg(&s, db_arg_int(a, confirmed + 1)));
     trace_sql_end(&s);
     return db_run(db, a, who, &s.call, 1, batches, DB_RETRY, deadline_ms, e);
 }
 
-/* What no longer matches is left alone. */
+/* What no longer matches is left alone. Rows are locked as the index of ids has them, so that two
+ * deletions do not hold what the other waits for. */
 static bool delete_batch(struct db *db, struct arena *a, const struct db_identity *who,
                          const struct trace_filter *f, const char *ids, int deadline_ms,
                          long long *deleted, struct err *e)
@@ -435,7 +436,7 @@ static bool delete_batch(struct db *db, struct arena *a, const struct db_identit
     before = s.text->len;
     trace_filter_add(&s, f, TRACE_BIT(TRACE_BY_Q)); /* the words of an ended trace stay */
     buf_printf(s.text,
-               "%sid IN (SELECT unnest($%d::uuid[])) RETURNING 1)"
+               "%sid = ANY ($%d::uuid[]) RETURNING 1)"
                " SELECT count(*) FROM gone",
                joint(&s, before), trace_sql_arg(&s, db_arg(ids)));
     trace_sql_end(&s);
@@ -451,6 +452,18 @@ static bool differs(long long matched, long long confirmed, struct err *e)
            err_set(e, ERR_CONFLICT, "confirm: %lld traces match, not %lld", matched, confirmed);
 }
 
+/* Not all of them are deleted: count what is left. */
+static bool leave_rest(struct db *db, struct arena *a, const struct db_identity *who,
+                       const struct trace_filter *f, long long confirmed, int deadline_ms,
+                       long long *matched, long long deleted)
+{
+    struct err e;
+
+    if (!trace_count(db, a, who, f, deadline_ms, matched, &e))
+        *matched = confirmed - deleted;
+    return false;
+}
+
 bool trace_delete_matching(struct db *db, struct arena *a, const struct db_identity *who,
                            const struct trace_filter *f, long long confirmed, int batch_deadline_ms,
                            long long *matched, long long *deleted, struct err *e)
@@ -458,7 +471,7 @@ bool trace_delete_matching(struct db *db, struct arena *a, const struct db_ident
     struct db_rows *batches;
     long long named = 0;
 
-    *deleted = 0;
+    *matched = *deleted = 0;
     if (!trace_count(db, a, who, f, batch_deadline_ms, matched, e) ||
         !differs(*matched, confirmed, e) ||
         !name_matching(db, a, who, f, confirmed, batch_deadline_ms, &batches, e))
@@ -469,6 +482,10 @@ bool trace_delete_matching(struct db *db, struct arena *a, const struct db_ident
         return false;
     for (int i = 0; i < db_count(batches); i++)
         if (!delete_batch(db, a, who, f, db_value(batches, i, 1), batch_deadline_ms, deleted, e))
-            return false;
-    return true;
+            return leave_rest(db, a, who, f, confirmed, batch_deadline_ms, matched, *deleted);
+    if (*deleted == confirmed)
+        return true;
+    err_set(e, ERR_CONFLICT, "confirm: %lld of %lld traces deleted, the others meanwhile by others",
+            *deleted, confirmed);
+    return leave_rest(db, a, who, f, confirmed, batch_deadline_ms, matched, *deleted);
 }

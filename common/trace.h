@@ -63,8 +63,10 @@ bool trace_delete_all(struct db *db, struct arena *a, const struct db_identity *
 
 /*
  * Those that the filter matches, if they are exactly `confirmed`; else false and ERR_CONFLICT, and
- * *matched says how many they are. They are named at once, then deleted in transactions of 1,000:
- * what comes to match later stays, as does what is another's to have deleted or changed meanwhile.
+ * *matched says how many they are. They are named at once, then deleted in transactions of 1,000,
+ * in the order of their ids: what comes to match later stays. Also false and ERR_CONFLICT if others
+ * have deleted or changed some meanwhile. Whenever it is false, *deleted are gone, and *matched are
+ * left.
  */
 bool trace_delete_matching(struct db *db, struct arena *a, const struct db_identity *who,
                            const struct trace_filter *f, long long confirmed, int batch_deadline_ms,

@@ -78,6 +78,7 @@ static const struct {
     [ERR_RATE] = {429, "rate_limited", "Too Many Requests", false},
     [ERR_DATA] = {500, "internal", "Internal Server Error", true},
     [ERR_INTERNAL] = {500, "internal", "Internal Server Error", true},
+    [ERR_BUSY] = {503, "unavailable", "Service Unavailable", false},
     [ERR_UNAVAILABLE] = {503, "unavailable", "Service Unavailable", true},
 };
 
@@ -392,7 +393,8 @@ void http_send_text(struct http_req *req, int status, const char *text)
     http_send_as(req, status, "text/plain; charset=utf-8");
 }
 
-static void fail(struct http_req *req, const struct err *e, const char *member, long long value)
+void http_fail_with(struct http_req *req, const struct err *e, const struct http_member *members,
+                    int count)
 {
     struct request *r = (struct request *)req;
     int status = problems[e->kind].status;
@@ -417,8 +419,8 @@ static void fail(struct http_req *req, const struct err *e, const char *member, 
     json_put_text(&o, "code", problems[e->kind].code);
     json_put_text(&o, "request_id", req->id);
     json_put_text(&o, "error", buf_text(text));
-    if (member != NULL)
-        json_put_int(&o, member, value);
+    for (int i = 0; i < count; i++)
+        json_put_int(&o, members[i].name, members[i].value);
     json_end(&o, '}');
     r->first = r->last = NULL;
     http_add(req, buf_text(b), b->len);
@@ -427,12 +429,7 @@ static void fail(struct http_req *req, const struct err *e, const char *member, 
 
 void http_fail(struct http_req *req, const struct err *e)
 {
-    fail(req, e, NULL, 0);
-}
-
-void http_fail_with(struct http_req *req, const struct err *e, const char *member, long long value)
-{
-    fail(req, e, member, value);
+    http_fail_with(req, e, NULL, 0);
 }
 
 /* nginx passes it on as it comes: nothing piles up there either. */

@@ -73,8 +73,13 @@ void http_send(struct http_req *req, int status);
 void http_send_as(struct http_req *req, int status, const char *type);   /* Content-Type */
 void http_send_text(struct http_req *req, int status, const char *text); /* text/plain */
 void http_fail(struct http_req *req, const struct err *e);
-/* With one more member in the problem: what the client has to know to ask again. */
-void http_fail_with(struct http_req *req, const struct err *e, const char *member, long long value);
+/* With more members in the problem: what the client has to know to ask again. */
+struct http_member {
+    const char *name;
+    long long value;
+};
+void http_fail_with(struct http_req *req, const struct err *e, const struct http_member *members,
+                    int count);
 
 /*
  * A 200 whose length nobody knows yet: begin, then write as often as there is something, at the

@@ -145,7 +145,21 @@ static void refuse_unconfirmed(struct http_req *req, const struct trace_filter *
         return;
     }
     err_set(&e, ERR_INPUT, "confirm: the number of traces that match expected: %lld", count);
-    http_fail_with(req, &e, "count", count);
+    http_fail_with(req, &e, &(struct http_member){"count", count}, 1);
+}
+
+/* Others match than were confirmed, or some are deleted and the rest could not be. */
+static void refuse_rest(struct http_req *req, struct err *e, long long matched, long long deleted)
+{
+    const struct http_member members[] = {{"count", matched}, {"deleted", deleted}};
+
+    if (e->kind != ERR_CONFLICT) {
+        log_error(req->id, "deletion broken off", LOG_TEXT("error", e->text));
+        err_set(e, ERR_BUSY,
+                "confirm: %lld traces are deleted, %lld match still: try again shortly", deleted,
+                matched);
+    }
+    http_fail_with(req, e, members, sizeof members / sizeof *members);
 }
 
 static void delete_matching(struct http_req *req, struct trace_filter *f)
@@ -168,8 +182,8 @@ static void delete_matching(struct http_req *req, struct trace_filter *f)
     if (trace_delete_matching(api_db(req), req->arena, who, f, confirmed, DELETE_DEADLINE_MS,
                               &matched, &deleted, &e))
         send_deleted(req, deleted);
-    else if (e.kind == ERR_CONFLICT)
-        http_fail_with(req, &e, "count", matched);
+    else if (e.kind == ERR_CONFLICT || deleted > 0)
+        refuse_rest(req, &e, matched, deleted);
     else
         http_fail(req, &e);
 }

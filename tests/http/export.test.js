@@ -209,9 +209,10 @@ describe('a deletion by filter', () => {
 
   const left = async (where = 'true') => Number(await db.run(`SELECT count(*) FROM lesson_traces WHERE ${where}`));
 
-  function assertCount(answer, status, about, count) {
-    const { count: told, ...rest } = answer.body;
-    assert.equal(told, count);
+  // A 400 is of the question: nothing is deleted.
+  function assertCount(answer, status, about, count, deleted = status === 400 ? undefined : 0) {
+    const { count: told, deleted: gone, ...rest } = answer.body;
+    assert.deepEqual([told, gone], [count, deleted]);
     assertProblem({ ...answer, body: rest }, status, about);
   }
 
@@ -240,6 +241,59 @@ describe('a deletion by filter', () => {
       [{ actor: 'user', object: 'trace', count: 1200, filter: 'status=failed' }],
     );
   });
+
+  // Runs `act` while another has `sql` done, and not yet committed.
+  async function meanwhile(sql, act) {
+    const other = openSession(stack.databaseUrl);
+    try {
+      await other.run(`BEGIN; ${sql}`);
+      return await act(() => other.run('COMMIT'));
+    } finally {
+      await other.end();
+    }
+  }
+  const locked = `SELECT FROM lesson_traces WHERE id = (SELECT max(id::text)::uuid FROM lesson_traces WHERE status = 'failed') FOR UPDATE`;
+  const waits = () =>
+    until('the deletion waits', async () => (await db.run("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")) !== '0');
+
+  test('waits longer than a lock may take for a row that another has', async () => {
+    await fill(3600);
+    await meanwhile(locked, async (commit) => {
+      const answer = call('DELETE', '/api/traces?status=failed&confirm=1200');
+      await waits();
+      await db.run('SELECT pg_sleep(3)');
+      await commit();
+      assert.deepEqual((await answer).body, { message: '1200 traces deleted', deleted: 1200 });
+    });
+    assert.equal(await left("status = 'failed'"), 0);
+  });
+
+  test('that fails in the middle tells how many are deleted, and how many are left', async () => {
+    await fill(3600);
+    await meanwhile(locked, async () => {
+      const answer = await call('DELETE', '/api/traces?status=failed&confirm=1200');
+      assertCount(answer, 503, 'confirm', 200, 1000);
+      assert.match(answer.headers.get('retry-after'), /^\d+$/);
+    });
+    assert.equal(await left("status = 'failed'"), 200);
+    assert.equal((await call('DELETE', '/api/traces?status=failed&confirm=200')).status, 200);
+  });
+
+  for (const [others, deleted] of [
+    ["DELETE FROM lesson_traces WHERE status = 'failed'", 0],
+    ["DELETE FROM lesson_traces WHERE total_tokens = 1 AND status = 'failed'", 9],
+    ["UPDATE lesson_traces SET status = 'completed' WHERE total_tokens = 1", 9],
+  ])
+    test(`tells that it did not delete all when another does “${others}” meanwhile`, async () => {
+      await fill(30);
+      await meanwhile(others, async (commit) => {
+        const answer = call('DELETE', '/api/traces?status=failed&confirm=10');
+        await waits();
+        await commit();
+        assertCount(await answer, 409, 'confirm', 0, deleted);
+      });
+      assert.equal(await left("status = 'failed'"), 0);
+    });
 
   for (const [query, count] of [
     ['q=OUTLINE%2012', 1],

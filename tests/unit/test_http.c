@@ -579,6 +579,7 @@ static const struct {
     {ERR_RATE, 429, "rate_limited", "Too Many Requests", NULL},
     {ERR_DATA, 500, "internal", "Internal Server Error", OUR_SIDE},
     {ERR_INTERNAL, 500, "internal", "Internal Server Error", OUR_SIDE},
+    {ERR_BUSY, 503, "unavailable", "Service Unavailable", NULL},
     {ERR_UNAVAILABLE, 503, "unavailable", "Service Unavailable", AWAY},
 };
 
