@@ -58,6 +58,7 @@ export const path = {
   facets: (query) => `/api/traces/facets${queryString(query)}`,
   stats: (query) => `/api/traces/stats${queryString(query)}`,
   trace: (id) => `/api/traces/${encodeURIComponent(id)}`,
+  export: (query) => `/api/traces/export${queryString(query)}`,
   providers: () => '/api/providers',
 };
 

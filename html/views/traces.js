@@ -103,6 +103,7 @@ function Traces() {
         <div class="actions">
           <${LiveButton} on=${query.live === '1'} onClick=${toggleLive} />
           <${Button} icon="again" title="r" onClick=${refresh}>Refresh<//>
+          <${Export} filters=${asked.filters} sort=${query.sort} />
           <${Button} icon="trash" onClick=${() => setDeleting(true)}>
             ${isFiltered(asked.filters) ? 'Delete matching…' : 'Delete all…'}
           <//>
@@ -215,6 +216,46 @@ function LiveButton({ on, onClick }) {
                onClick=${onClick}>
       <span class="live-dot" aria-hidden="true"></span>${on && scrolled ? 'Live, resting' : 'Live'}
     <//>`;
+}
+
+const FORMATS = [
+  { format: 'ndjson', words: 'NDJSON: everything, a trace a line' },
+  { format: 'csv', words: 'CSV: the columns of the list' },
+];
+
+// All that matches, on this page and all others, in the order of the list.
+function Export({ filters, sort }) {
+  const [open, setOpen] = useState(false);
+  const whole = useRef(null);
+  const button = () => whole.current.querySelector('button');
+  const isElsewhere = (element) => element && !whole.current.contains(element);
+
+  useEffect(() => {
+    if (!open) return undefined;
+    const onPress = ({ target }) => isElsewhere(target) && setOpen(false);
+    addEventListener('pointerdown', onPress);
+    return () => removeEventListener('pointerdown', onPress);
+  }, [open]);
+
+  const onKeyDown = (event) => {
+    if (event.key !== 'Escape' || !open) return;
+    event.preventDefault();
+    setOpen(false);
+    button().focus();
+  };
+
+  return html`
+    <div class="export" ref=${whole} onKeyDown=${onKeyDown}
+         onFocusOut=${({ relatedTarget }) => isElsewhere(relatedTarget) && setOpen(false)}>
+      <${Button} icon="download" aria-expanded=${String(open)} aria-controls="export-formats"
+                 onClick=${() => setOpen(!open)}>Export<//>
+      <ul id="export-formats" hidden=${!open}>
+        ${FORMATS.map(({ format, words }) => html`
+          <li key=${format}>
+            <a href=${path.export({ format, ...filters, sort })} download onClick=${() => setOpen(false)}>${words}</a>
+          </li>`)}
+      </ul>
+    </div>`;
 }
 
 function Arrivals({ n, bring }) {

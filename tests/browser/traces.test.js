@@ -1,6 +1,7 @@
 // The list of traces: to find one in seconds, by mouse or by keys, and to delete without regret.
 
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { after, before, beforeEach, test } from 'node:test';
 
 import axe from 'axe-core';
@@ -398,6 +399,55 @@ test('an_address_that_makes_no_sense_says_so_and_leads_out', async () => {
   await end(page);
 });
 
+// ---- taking along -----------------------------------------------------------------------------
+
+test('what_matches_is_exported_in_the_order_of_the_list', async () => {
+  const page = await open('/traces?status=failed&model=llama-9&sort=total_duration_ms');
+  const button = page.getByRole('button', { name: 'Export' });
+  const saved = async (name) => {
+    const link = page.getByRole('link', { name });
+    const [download] = await Promise.all([page.waitForEvent('download'), link.click()]);
+    return { name: download.suggestedFilename(), lines: (await readFile(await download.path(), 'utf8')).trimEnd().split(/\r?\n/) };
+  };
+
+  await button.click();
+  const ndjson = await saved('NDJSON');
+  assert.match(ndjson.name, /^traces-.*\.ndjson$/);
+  assert.equal(ndjson.lines.length, 25);
+  assert.deepEqual(ndjson.lines.map((line) => JSON.parse(line).total_duration_ms), Array.from({ length: 25 }, (_, i) => (i + 1) * 100));
+  assert.ok(await page.getByRole('link', { name: 'CSV' }).isHidden(), 'it closes');
+  await button.click();
+  const csv = await saved('CSV');
+  assert.match(csv.name, /^traces-.*\.csv$/);
+  assert.equal(csv.lines.length, 26);
+  await end(page);
+});
+
+test('export_is_used_by_keys_and_fits_a_telephone', async () => {
+  const page = await open('/traces?range=24h');
+  const button = page.getByRole('button', { name: 'Export' });
+  const link = page.getByRole('link', { name: 'CSV' });
+
+  await page.setViewportSize({ width: 360, height: 800 });
+  await button.focus();
+  await page.keyboard.press('Enter');
+  for (const each of await page.locator('.export a').all()) {
+    const { x, width } = await each.boundingBox();
+    assert.ok(x >= 0 && x + width <= 360, `${x} to ${x + width} px`);
+  }
+  assert.ok((await page.evaluate(() => document.documentElement.scrollWidth)) <= 360);
+  await page.keyboard.press('Tab');
+  await page.keyboard.press('Tab');
+  assert.match(await page.evaluate(() => document.activeElement.getAttribute('href')), /format=csv&from=20/);
+  await page.keyboard.press('Escape');
+  await link.waitFor({ state: 'hidden' });
+  assert.ok(await button.evaluate((one) => one === document.activeElement));
+  await button.click();
+  await page.locator('h1').click();
+  await link.waitFor({ state: 'hidden' });
+  await end(page);
+});
+
 // ---- deleting -------------------------------------------------------------------------------
 
 test('a_deleted_trace_can_be_had_back', async () => {
@@ -692,6 +742,8 @@ for (const colorScheme of ['light', 'dark']) {
       await page.getByText('As a table').click();
       await page.getByRole('button', { name: 'Custom…' }).click();
       await rows(page).nth(2).locator('input').click();
+      await rows(page).nth(3).locator('input').click();
+      await page.getByRole('button', { name: 'Export' }).click();
       await page.evaluate(axe.source.replace(/"use strict";/, ''));
       const found = await page.evaluate(async () =>
         (await window.axe.run(document)).violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' | ')}`),
