@@ -273,9 +273,19 @@ function Selected({ selection, rows, remove }) {
     <div class="selected" role="group" aria-label="Selected">
       <b class="number" role="status">${count(n)} selected</b>
       <${Button} icon="trash" title="#" onClick=${() => remove([...selection.ids])}>Delete ${count(n)}<//>
+      ${n === 2 && html`<${Button} icon="compare" href=${compareAddress(rows, selection.ids)}>Compare<//>`}
       ${n < rows.length && html`<${Button} look="quiet" onClick=${selection.all}>Select this page<//>`}
       <${Button} look="quiet" title="Esc" onClick=${selection.clear}>Clear<//>
     </div>`;
+}
+
+// The earlier one on the left, whichever way the list is sorted.
+function compareAddress(rows, ids) {
+  const [a, b] = rows
+    .filter(({ id }) => ids.has(id))
+    .sort((one, other) => Date.parse(one.created_at) - Date.parse(other.created_at));
+
+  return `/traces/compare?a=${a?.id ?? ''}&b=${b?.id ?? ''}`;
 }
 
 function List({ list, rows, query, filters, isShown, isEmpty, go, children }) {

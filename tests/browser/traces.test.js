@@ -530,6 +530,24 @@ test('many_are_selected_and_deleted_at_once', async () => {
   await end(page);
 });
 
+test('two_that_are_selected_can_be_compared_the_earlier_on_the_left', async () => {
+  const page = await open();
+  const compare = page.getByRole('link', { name: 'Compare', exact: true });
+  const idOf = (n) => rows(page).nth(n - 1).getAttribute('data-id');
+  const [newer, older] = [await idOf(2), await idOf(4)];
+
+  await rows(page).nth(1).locator('input').click();
+  assert.equal(await compare.count(), 0);
+  await rows(page).nth(3).locator('input').click();
+  assert.equal(await compare.getAttribute('href'), `/traces/compare?a=${older}&b=${newer}`);
+  await rows(page).nth(4).locator('input').click();
+  assert.equal(await compare.count(), 0, 'not of three');
+  await rows(page).nth(4).locator('input').click();
+  await compare.click();
+  await page.getByRole('heading', { level: 1 }).waitFor();
+  await end(page);
+});
+
 test('all_that_match_go_only_when_their_number_is_typed_and_still_right', async () => {
   const page = await open('/traces?status=failed&model=llama-9', { expect: [409] });
 
