@@ -90,9 +90,6 @@ export const deleteLesson = (id) => send('DELETE', lessonPath(id), { keepalive: 
 
 export const deleteTrace = (id) => send('DELETE', path.trace(id), { keepalive: true });
 
-export const deleteAllTraces = () =>
-  send('DELETE', '/api/traces?deleteAll=true', { timeoutMs: DELETE_ALL_TIMEOUT_MS });
-
 // All that the filters match, if that is exactly `confirm`; else a 409 whose `count` says how many it is.
 export const deleteMatchingTraces = (filters, confirm) =>
   send('DELETE', path.traces({ ...filters, confirm }), { timeoutMs: DELETE_ALL_TIMEOUT_MS });

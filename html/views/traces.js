@@ -1,7 +1,7 @@
 // "/traces": every generation that was traced, to find one in seconds. What is looked for is in the address
 // (filters.js); the list is asked for first (early.js), what is counted over it after that.
 
-import { countTraces, deleteAllTraces, deleteMatchingTraces, path } from '../lib/api.js';
+import { countTraces, deleteMatchingTraces, path } from '../lib/api.js';
 import { Chips, filterWords } from '../lib/chips.js';
 import { now } from '../lib/clock.js';
 import { ConfirmDialog } from '../lib/dialogs.js';
@@ -384,15 +384,17 @@ function DeleteMatchingDialog({ query, filters, zone, onTried, onClose }) {
   const tried = useRef(false);
   const words = filterWords({ ...query, q: filters.q }, zone);
   const filtered = isFiltered(filters);
+  // What comes after it is counted is no part of the number that is typed, and stays.
+  const counted = useMemo(() => (filters.to ? filters : { ...filters, to: new Date(now()).toISOString() }), []);
 
   useEffect(() => {
-    countTraces(filters).then(setTotal, setError);
+    countTraces(counted).then(setTotal, setError);
   }, []);
 
   const act = async () => {
     tried.current = true;
     try {
-      const { data } = await (filtered ? deleteMatchingTraces(filters, total) : deleteAllTraces());
+      const { data } = await deleteMatchingTraces(counted, total);
       say(data.deleted === 0 ? 'There was nothing to delete' : `${plural(data.deleted, 'trace')} deleted`);
     } catch (failure) {
       if (failure.status !== 409 || failure.count === null) throw failure;

@@ -573,6 +573,26 @@ test('all_that_match_go_only_when_their_number_is_typed_and_still_right', async 
   await end(page);
 });
 
+test('without_a_filter_all_go_that_were_counted_and_what_came_meanwhile_stays', async () => {
+  const page = await open('/traces', { expect: [409] });
+  const dialog = page.getByRole('dialog');
+  const act = async (n) => {
+    await dialog.getByRole('textbox').fill(`delete ${n}`);
+    await dialog.getByRole('button', { name: `Delete ${n} traces` }).click();
+  };
+
+  await page.getByRole('button', { name: 'Delete all…' }).click();
+  await dialog.getByText('250 traces').first().waitFor();
+  await stack.psql("DELETE FROM lesson_traces WHERE request_data->>'outline' LIKE 'Topic 10:%'");
+  const late = await add('Came meanwhile');
+  await act(250);
+  await dialog.getByText('Nothing was deleted: 250 traces matched, now it is 249.').waitFor();
+  await act(249);
+  await rowOf(page, late).waitFor();
+  assert.equal(await total(), 1);
+  await end(page);
+});
+
 // ---- live -----------------------------------------------------------------------------------
 
 test('live_counts_what_is_new_and_brings_it_in_when_told', async () => {
