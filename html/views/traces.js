@@ -364,15 +364,18 @@ function useRowKeys({ selection, remove }) {
   ]);
 }
 
-// The focus goes to the row that takes the place of those that leave.
+// The focus leaves with a row, or with the bar of those selected: it goes to the row that takes the place of
+// those that leave, and where none is left to the button that brings them back, once that is drawn.
 function focusAfter(ids) {
   const row = focusedRow();
   const links = rowLinks();
   const stays = (link) => !ids.includes(link.closest('tr').dataset.id);
 
-  if (!row || !ids.includes(row.dataset.id)) return;
-  const at = links.findIndex((link) => row.contains(link));
-  (links.slice(at).find(stays) ?? links.slice(0, at).findLast(stays))?.focus();
+  if (row ? !ids.includes(row.dataset.id) : !document.activeElement?.closest('.selected')) return;
+  const at = links.findIndex((link) => (row ? row.contains(link) : !stays(link)));
+  const link = links.slice(at).find(stays) ?? links.slice(0, at).findLast(stays);
+  if (link) link.focus();
+  else requestAnimationFrame(() => document.querySelector('.toast:last-child button')?.focus());
 }
 
 // ---- deleting what matches ------------------------------------------------------------------

@@ -530,6 +530,25 @@ test('many_are_selected_and_deleted_at_once', async () => {
   await end(page);
 });
 
+test('after_a_selection_is_deleted_the_focus_is_on_the_row_that_took_its_place', async () => {
+  const page = await open();
+  const focused = () => page.evaluate(() => document.activeElement.textContent);
+
+  await rows(page).nth(1).locator('input').click();
+  await rows(page).nth(3).locator('input').click();
+  await page.getByRole('button', { name: 'Delete 2' }).click();
+  assert.match(await focused(), /^Topic 3:/);
+  await until(async () => (await rows(page).count()) === PAGE - 2);
+  assert.match(await focused(), /^Topic 3:/);
+  await page.getByLabel('Select this page').click();
+  await page.getByRole('button', { name: /^Delete \d+$/ }).click();
+  await page.getByText('Nothing left on this page').waitFor();
+  assert.equal(await focused(), 'Undo');
+  await page.keyboard.press('Enter');
+  await until(async () => (await rows(page).count()) === PAGE - 2);
+  await end(page);
+});
+
 test('two_that_are_selected_can_be_compared_the_earlier_on_the_left', async () => {
   const page = await open();
   const compare = page.getByRole('link', { name: 'Compare', exact: true });
