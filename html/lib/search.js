@@ -39,6 +39,7 @@ export function Search({ label, value, hint, onTry, onCommit }) {
     typing.current = false;
   };
   const onKeyDown = (event) => {
+    if (event.isComposing) return; // the key is about the word that an input method offers
     if (event.key === 'Enter') commit();
     if (event.key !== 'Escape') return;
     event.preventDefault();

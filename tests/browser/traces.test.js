@@ -300,6 +300,25 @@ test('the_list_follows_the_typing_and_only_a_commit_is_a_step_back', async () =>
   await end(page);
 });
 
+test('the_enter_that_ends_a_composition_commits_nothing', async () => {
+  const page = await open();
+  const before = await steps(page);
+  const box = page.getByRole('searchbox');
+
+  await box.fill('volc');
+  await until(() => queryOf(page).q === 'volc');
+  for (const key of ['Enter', 'Escape']) {
+    await box.evaluate((input, key) => {
+      input.dispatchEvent(new KeyboardEvent('keydown', { key, isComposing: true, bubbles: true, cancelable: true }));
+    }, key);
+  }
+  assert.equal(await steps(page), before);
+  assert.equal(await box.inputValue(), 'volc');
+  await page.keyboard.press('Enter');
+  await until(async () => (await steps(page)) === before + 1);
+  await end(page);
+});
+
 test('two_letters_are_looked_for_only_within_a_time', async () => {
   const page = await open();
 
