@@ -9,7 +9,7 @@ import { useEffect, useState } from './preact.js';
 const UNDO_MS = 6000;
 const FADE_MS = 200;
 
-const leaving = new Map(); // id → 'fading' | 'gone'
+const leaving = new Map(); // id → 'fading' | 'gone' | 'told'
 const listeners = new Set(); // {changed, settled}
 
 const tell = () => listeners.forEach(({ changed }) => changed({}));
@@ -32,6 +32,7 @@ export function deleteSoon(ids) {
     undo: () => stay(fresh),
     act: async () => {
       const failures = await remove(fresh);
+      fresh.forEach((id) => leaving.set(id, 'told'));
       stay(failures.map(({ id }) => id));
       if (failures.length > 0) say(whyNot(failures), 'bad');
       listeners.forEach(({ settled }) => settled());
@@ -58,7 +59,7 @@ function whyNot(failures) {
   return `${what}. ${error.title}${detail}${request}`;
 }
 
-// id → 'fading' | 'gone'; `settled` is called when the server has been told.
+// id → 'fading', then 'gone' from the list, then 'told' to the server, when `settled` is called.
 export function useLeaving(settled) {
   const [, changed] = useState({});
 

@@ -39,7 +39,8 @@ function Traces() {
   const isShown = list.shown?.url === asked.path;
   const counts = useCounts(asked.filters, isShown);
   const leaving = useLeaving(useCallback(() => refreshed.current(), []));
-  const rows = list.shown?.data.traces.filter(({ id }) => leaving.get(id) !== 'gone') ?? [];
+  const rows = list.shown?.data.traces.filter(({ id }) => !isGone(leaving.get(id))) ?? [];
+  const total = useTotal(counts.counted, list.shown?.data.traces ?? [], leaving);
   const selection = useSelection(rows, asked.path);
   const [facetsOpen, setFacetsOpen] = useFacetsOpen();
   const [deleting, setDeleting] = useState(false);
@@ -95,7 +96,7 @@ function Traces() {
     <div class="traces">
       <div class="section-head">
         <h1>Traces</h1>
-        <p class="traces-total number" role="status">${counts.total !== null && plural(counts.total, 'trace')}</p>
+        <p class="traces-total number" role="status">${total !== null && plural(total, 'trace')}</p>
         <${Search} label="Search outline, error, model" value=${query.q ?? ''}
                    hint=${tooShort(query) && `${SEARCH_CHARACTERS_MIN} characters or more, or choose a time`}
                    onTry=${(q) => replace({ q, cursor: '', ...(query.range && { from: '' }) })}
@@ -117,7 +118,7 @@ function Traces() {
       <${Chips} query=${query} zone=${zone} onChange=${change} onClear=${() => go(NO_FILTER)} />
       <div class="traces-body ${facetsOpen && !isFirstRun ? 'with-facets' : ''}">
         <aside id="facets" aria-label="Filters" hidden=${!facetsOpen || isFirstRun}>
-          <${Facets} query=${query} facets=${counts.facets} onChange=${change} />
+          <${Facets} query=${query} facets=${counts.counted?.facets ?? null} onChange=${change} />
         </aside>
         <div class="traces-list">
           ${!isEmpty && html`
@@ -178,14 +179,27 @@ function useCounts(filters, ready) {
   const stats = useResource(ready && from ? path.stats({ ...filters, from }) : null);
 
   return {
-    facets: useLast(facets.data?.facets ?? null),
-    total: useLast(facets.data?.total ?? null),
+    counted: useLast(facets.data),
     stats: useLast(stats.data?.stats ?? null),
     reload() {
       for (const one of [facets, oldest, stats]) if (one.at > 0) one.reload();
     },
   };
 }
+
+// The total without the rows that leave, though the server still counts them; null if it is not known.
+function useTotal(counted, traces, leaving) {
+  const left = useRef({ counted: null });
+
+  if (left.current.counted !== counted) {
+    left.current = { counted, before: [...leaving.keys()].filter((id) => leaving.get(id) === 'told'), ids: new Set() };
+  }
+  const { before, ids } = left.current;
+  for (const { id } of traces) if (leaving.has(id) && !before.includes(id)) ids.add(id);
+  return counted === null ? null : counted.total - [...ids].filter((id) => leaving.has(id)).length;
+}
+
+const isGone = (mood) => mood === 'gone' || mood === 'told';
 
 function useLast(value) {
   const last = useRef(null);

@@ -484,6 +484,33 @@ test('a_deleted_trace_can_be_had_back', async () => {
   await end(page);
 });
 
+test('the_number_of_traces_follows_what_is_deleted_and_had_back', async () => {
+  const page = await open();
+  const number = page.locator('.traces-total');
+  const said = () => page.evaluate(() => window.said);
+
+  await number.getByText('250 traces').waitFor();
+  await number.evaluate((element) => {
+    window.said = [];
+    new MutationObserver(() => window.said.push(element.textContent)).observe(element, { subtree: true, characterData: true, childList: true });
+  });
+  for (const n of [1, 2]) await rows(page).nth(n).locator('input').click();
+  await page.getByRole('button', { name: 'Delete 2' }).click();
+  await number.getByText('248 traces').waitFor();
+  await page.getByRole('button', { name: 'Undo' }).click();
+  await number.getByText('250 traces').waitFor();
+  await rows(page).nth(1).hover();
+  await rows(page).nth(1).getByRole('button', { name: /^Delete/ }).click();
+  await number.getByText('249 traces').waitFor();
+  const counted = page.waitForResponse(/\/api\/traces\/facets/);
+  await page.locator('.toast', { hasText: 'Deleted' }).getByRole('button', { name: 'Dismiss' }).click();
+  await counted;
+  await page.waitForLoadState('networkidle');
+  assert.deepEqual(await said(), ['248 traces', '250 traces', '249 traces'], 'and no other in between');
+  assert.equal(await total(), TRACES - 1);
+  await end(page);
+});
+
 test('a_deletion_is_sent_when_its_message_ends', async () => {
   const page = await open();
 
