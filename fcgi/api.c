@@ -6,7 +6,7 @@
 #include "common/config.h"
 #include "common/json.h"
 
-enum { TAIL_MAX = 8192 };
+enum { TAIL_MAX = 8192, LINK_MAX = 8192 };
 
 static struct {
     struct db *user, *admin;
@@ -71,17 +71,30 @@ bool api_page_request(const struct http_req *req, struct page_request *r, struct
     return true;
 }
 
-/* RFC 8288: the same request, at the next cursor. */
+/* As a client may have written it, but for what is no part of a URI (RFC 3986, 2). */
+static void add_pair(struct buf *link, const char *pair)
+{
+    for (; *pair; pair++)
+        if (*pair <= ' ' || *pair > '~' || strchr("<>\"", *pair) != NULL)
+            buf_printf(link, "%%%02X", (unsigned char)*pair);
+        else
+            buf_add(link, pair, 1);
+    buf_puts(link, "&");
+}
+
+/* RFC 8288: the same request, at the next cursor, which the answer's body has, too. */
 static void add_link(struct http_req *req, const char *cursor)
 {
     char *rest = arena_strdup(req->arena, http_query_string(req)), *pair;
-    struct buf *kept = buf_create(req->arena, strlen(rest) + 1);
+    struct buf *link = buf_create(req->arena, LINK_MAX);
 
+    buf_printf(link, "Link: <%s?", req->path);
     while ((pair = strsep(&rest, "&")) != NULL)
-        if (*pair && strncmp(pair, "cursor=", 7) != 0 && strncmp(pair, "offset=", 7) != 0 &&
-            strpbrk(pair, "<>\" ") == NULL)
-            buf_printf(kept, "%s&", pair);
-    http_add_header(req, "Link: <%s?%scursor=%s>; rel=\"next\"", req->path, buf_text(kept), cursor);
+        if (*pair && strncmp(pair, "cursor=", 7) != 0 && strncmp(pair, "offset=", 7) != 0)
+            add_pair(link, pair);
+    buf_printf(link, "cursor=%s>; rel=\"next\"", cursor);
+    if (!link->full)
+        http_add_header(req, "%s", buf_text(link));
 }
 
 void api_send_page(struct http_req *req, const char *key, const struct page_request *r,

@@ -31,6 +31,8 @@ enum {
     STREAM_TIMEOUT_S = 60, /* behind nginx is a client that may pause */
     RETRY_AFTER_S = 2,
     WRITE_MAX_BYTES = 1 << 20,
+    HEADERS_MAX_BYTES =
+        12 * 1024, /* a client may not take more than 16 KB, nginx no more than 32 */
 };
 
 /* libfcgi waits for the peer to close, 2,000 ms if it is not told otherwise. */
@@ -254,19 +256,18 @@ struct json_object *http_body(struct http_req *req, struct err *e)
 void http_add_header(struct http_req *req, const char *fmt, ...)
 {
     struct request *r = (struct request *)req;
-    char line[1024];
+    char line[HEADERS_MAX_BYTES];
     va_list ap;
     int len;
 
     va_start(ap, fmt);
     len = vsnprintf(line, sizeof line, fmt, ap);
     va_end(ap);
-    if (len < 0 || (size_t)len >= sizeof line || strpbrk(line, "\r\n") != NULL) {
-        log_error(req->id, "header dropped", LOG_TEXT("header", line));
+    if (len >= 0 && (size_t)len < sizeof line && strpbrk(line, "\r\n") == NULL &&
+        buf_printf(r->headers, "%s\r\n", line))
         return;
-    }
-    buf_puts(r->headers, line);
-    buf_puts(r->headers, "\r\n");
+    line[strcspn(line, ":")] = '\0'; /* a value may be what a user wrote */
+    log_error(req->id, "header dropped", LOG_TEXT("header", line));
 }
 
 void http_add(struct http_req *req, const char *data, size_t len)
@@ -609,7 +610,7 @@ static struct request *begin(struct request *r)
     r->pub.path = copy_param(r, "DOCUMENT_URI");
     r->pub.user = copy_param(r, "REMOTE_USER");
     r->pub.admin = strcmp(param(r, "AUTH_ROLE"), "admin") == 0;
-    r->headers = buf_create(r->pub.arena, 8192);
+    r->headers = buf_create(r->pub.arena, HEADERS_MAX_BYTES);
     return r;
 }
 

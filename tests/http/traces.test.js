@@ -1,6 +1,10 @@
 // The traces API: lists and their pages, one trace, deletions, and who may do what.
 
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { readFileSync, readdirSync } from 'node:fs';
+import { get } from 'node:http';
+import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
 
 import { NOBODY, TIMESTAMP, UUID, api, assertProblem, sleep, until, withoutIds } from '../lib/api.js';
@@ -106,6 +110,16 @@ const inOrder = async (where = 'true') =>
   (
     await db.rows(`SELECT id FROM lesson_traces WHERE ${where} ORDER BY created_at DESC, id DESC`)
   ).map((row) => row.id);
+
+// As fetch would not send it: byte for byte.
+async function rawGet(path) {
+  const { user, password } = stack.user;
+  const [answer] = await once(get(`${stack.baseUrl}/`, { path, auth: `${user}:${password}` }), 'response');
+  let text = '';
+
+  for await (const part of answer.setEncoding('utf8')) text += part;
+  return { status: answer.statusCode, headers: new Headers(answer.headers), text };
+}
 
 describe('list', () => {
   beforeEach(empty);
@@ -256,6 +270,32 @@ describe('pages', () => {
     assert.deepEqual(ids, await inOrder("status = 'failed'"));
     assert.equal(second.body.limit, 4);
     assert.deepEqual(Object.keys(second.body.traces[0]).sort(), SUMMARY_KEYS);
+  });
+
+  for (const [what, outline, q] of [
+    ['a search as long as may be', '🌘'.repeat(200), encodeURIComponent('🌘'.repeat(200))],
+    ['a search that is not encoded', 'a <"moon"> é', 'a%20<"moon">%20\xc3\xa9'],
+  ])
+    test(`are walked by the Link header with ${what}`, async () => {
+      await insert(3, { request_data: `jsonb_build_object('outline', '${outline}')` });
+      await insert(3);
+      const first = await rawGet(`/api/traces?q=${q}&view=summary&limit=2`);
+      const second = await call('GET', byLink(first));
+
+      assert.deepEqual(
+        [...JSON.parse(first.text).traces, ...second.body.traces].map(({ id }) => id),
+        await inOrder(`outline_preview = '${outline}'`),
+      );
+      for (const name of readdirSync(stack.logDir))
+        assert.doesNotMatch(readFileSync(join(stack.logDir, name), 'utf8'), /header dropped/);
+    });
+
+  test('have no Link that is longer than a client may take, and the cursor still', async () => {
+    await insert(3);
+    const first = await rawGet(`/api/traces?limit=2&model=none,${'>'.repeat(200)},${`${'>'.repeat(160)},`.repeat(17)}x`);
+    assert.equal(first.status, 200, first.text);
+    assert.equal(first.headers.get('link'), null);
+    assert.match(JSON.parse(first.text).next_cursor, /./);
   });
 
   test('a page reached by offset links to the one behind it', async () => {

@@ -345,6 +345,8 @@ static void assert_status(const char *answer, int status)
     "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890"  \
     "0123456789012345678901234567890123456789012345678901234567890123456789012"
 
+#define LONG_VALUE LONG_NAME LONG_NAME LONG_NAME LONG_NAME LONG_NAME
+
 /* A request, its status, and what the answer holds. */
 static const struct {
     struct ask ask;
@@ -474,6 +476,9 @@ static const struct {
     {{"GET", "/headers", "q=x", {0}, NULL}, 200, "X-One: 1\r\nX-Two: x\r\nX-Three: 3\r\n"},
     {{"GET", "/headers", "q=x", {0}, NULL}, 200, "text/plain; charset=utf-8\r\nContent-Length: 5"},
     {{"GET", "/headers", "q=x%0D%0AX-Evil:1", {0}, NULL}, 200, "X-One: 1\r\nX-Three: 3\r\n"},
+    {{"GET", "/headers", "q=" LONG_VALUE, {0}, NULL},
+     200,
+     "X-Two: " LONG_VALUE "\r\nX-Three: 3\r\n"},
     {{"GET", "/headers", "q=x%0AX-Evil:1", {0}, NULL}, 200, "X-One: 1\r\nX-Three: 3\r\n"},
 };
 
