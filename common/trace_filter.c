@@ -126,6 +126,17 @@ static bool check_one(struct arena *a, struct trace_filter *f, enum trace_by by,
     return false;
 }
 
+/* What joins names and values is encoded in a value, so that no two filters look the same. */
+static void add_scope(struct buf *scope, const char *name, const char *value)
+{
+    buf_printf(scope, "&%s=", name);
+    for (; *value; value++)
+        if (strchr("&=%", *value) != NULL)
+            buf_printf(scope, "%%%02X", (unsigned char)*value);
+        else
+            buf_add(scope, value, 1);
+}
+
 bool trace_filter_check(struct arena *a, struct trace_filter *f, struct err *e)
 {
     struct buf *scope = buf_create(a, SCOPE_MAX);
@@ -135,7 +146,7 @@ bool trace_filter_check(struct arena *a, struct trace_filter *f, struct err *e)
             continue;
         if (!check_one(a, f, (enum trace_by)by, e))
             return false;
-        buf_printf(scope, "&%s=%s", trace_filter_names[by], f->values[by]);
+        add_scope(scope, trace_filter_names[by], f->values[by]);
     }
     if (scope->full) /* two of them would look the same to a cursor */
         return err_set(e, ERR_INPUT, "query: at most %d bytes of filters expected", SCOPE_MAX);

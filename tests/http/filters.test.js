@@ -279,6 +279,21 @@ describe('a search', () => {
     await clearTraces(db);
   });
 
+  test('has a cursor that another filter, however it is spelt, does not take', async () => {
+    await clearTraces(db);
+    await insertTraces(db, [
+      { name: 'one', status: 'failed', model: 'a&error_class=b' },
+      { name: 'two', status: 'failed', model: 'a&error_class=b' },
+    ]);
+    const { next_cursor } = (await call('GET', '/api/traces?limit=1&model=a%26error_class%3Db')).body;
+    assert.match(next_cursor, /./);
+    assert.equal((await call('GET', `/api/traces?model=a%26error_class%3Db&cursor=${next_cursor}`)).body.traces.length, 1);
+    for (const other of ['model=a&error_class=b', 'model=a%2526error_class%253Db'])
+      assertProblem(await call('GET', `/api/traces?${other}&cursor=${next_cursor}`), 400, 'cursor');
+    assert.equal((await call('DELETE', '/api/traces?model=a%26error_class%3Db&confirm=2')).status, 200);
+    assert.equal(await db.run('SELECT DISTINCT filter FROM audit_log'), 'model=a%26error_class%3Db');
+  });
+
   test('goes on behind its cursor, wherever it was found', async () => {
     await clearTraces(db);
     await db.run(
