@@ -11,6 +11,7 @@
 #include "common/arena.h"
 
 #define INSTANT_SECOND INT64_C(1000000)
+#define INSTANT_FIRST (INT64_C(-62135596800) * INSTANT_SECOND) /* of the year 1 */
 #define INSTANT_DAY (86400 * INSTANT_SECOND)
 
 /* False if it is none; digits beyond microseconds are cut. Years 1 to 9999, no leap seconds. */

@@ -147,6 +147,8 @@ static bool read_period(struct arena *a, struct trace_filter *f, const char *buc
         instant_parse(f->values[TRACE_BY_FROM], &p->from);
     if (p->from >= p->to)
         return err_set(e, ERR_INPUT, "from: a time before to expected");
+    if (p->from - (p->to - p->from) < INSTANT_FIRST)
+        return err_set(e, ERR_INPUT, "from: the period before it would begin before the year 1");
     f->values[TRACE_BY_TO] = instant_text(a, p->to);
     f->values[TRACE_BY_FROM] = instant_text(a, p->from - (p->to - p->from)); /* the previous, too */
     return read_bucket(bucket, p, e);

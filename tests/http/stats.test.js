@@ -273,6 +273,8 @@ describe('statistics', () => {
     ['from=2026-01-01T00:00:00Z&to=2026-01-02T00:00:00Z&bucket=minute', 'bucket'],
     ['from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z', 'from'],
     ['from=2026-01-02T00:00:00Z&to=2026-01-02T00:00:00Z', 'from'],
+    ['from=0001-01-01T00:00:00Z&to=0001-01-02T00:00:00Z', 'from'],
+    ['to=0001-01-01T12:00:00Z', 'from'],
     ['limit=1', 'limit'],
   ])
     test(`refuse ${query}`, async () =>
