@@ -2,14 +2,14 @@
 // what the generator did. It never holds a key: the shell puts in the reader's own.
 
 const CHAT = {
-  url: ({ base }) => `${base}/chat/completions`,
-  key: (name) => `Authorization: Bearer $${name}`,
+  path: () => '/chat/completions',
+  header: 'Authorization: Bearer ',
   body: ({ model, messages, parameters }) => ({ model, messages, ...parameters }),
 };
 
 const ANTHROPIC = {
-  url: ({ base }) => `${base}/v1/messages`,
-  key: (name) => `x-api-key: $${name}`,
+  path: () => '/v1/messages',
+  header: 'x-api-key: ',
   more: ['anthropic-version: 2023-06-01'],
   body: ({ model, system, prompt, parameters }) => ({
     model,
@@ -20,9 +20,8 @@ const ANTHROPIC = {
 };
 
 const GEMINI = {
-  url: ({ base, model }) =>
-    `${base}/v1beta/models/${encodeURIComponent(model.replace(/^models\//, ''))}:generateContent`,
-  key: (name) => `x-goog-api-key: $${name}`,
+  path: (model) => `/v1beta/models/${encoded(model.replace(/^models\//, ''))}:generateContent`,
+  header: 'x-goog-api-key: ',
   body: ({ system, prompt, parameters }) => ({
     systemInstruction: system ? { parts: [{ text: system }] } : undefined,
     contents: [{ role: 'user', parts: [{ text: prompt }] }],
@@ -31,9 +30,13 @@ const GEMINI = {
 };
 
 const OLLAMA = {
-  url: ({ base }) => `${base}/api/chat`,
+  path: () => '/api/chat',
   body: ({ model, messages, parameters }) => ({ model, messages, ...parameters }),
 };
+
+// Also what encodeURIComponent() leaves, though it means something in an address (RFC 3986) and in a shell.
+const encoded = (text) =>
+  encodeURIComponent(text).replace(/[!'()*]/g, (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`);
 
 // name → its protocol, the names of its settings, and the address without one.
 const PROVIDERS = {
@@ -88,13 +91,13 @@ export function callCommand(call, origin) {
     { role: 'user', content: prompt ?? '' },
   ];
   const headers = ['Content-Type: application/json', ...(protocol.more ?? [])];
-  const place = `\${${base}:-${address ?? `${origin}/sample/v1`}}`;
+  const place = `"\${${base}:-${address ?? `${origin}/sample/v1`}}"${quoted(protocol.path(model))}`;
   const body = protocol.body({ model, system, prompt: prompt ?? '', messages, parameters });
 
   return [
-    `curl "${protocol.url({ base: place, model })}" \\`,
-    ...(key ? [`     -H "${protocol.key(key)}" \\`] : []),
-    ...headers.map((header) => `     -H '${header}' \\`),
+    `curl ${place} \\`,
+    ...(key ? [`     -H ${quoted(protocol.header)}"$${key}" \\`] : []),
+    ...headers.map((header) => `     -H ${quoted(header)} \\`),
     "     --data-binary @- <<'JSON'",
     JSON.stringify(body, null, 2),
     'JSON',
@@ -107,11 +110,12 @@ export function regenerateCommand({ lesson_id: id, request_data: request }, orig
   const body = JSON.stringify({ provider: provider ?? undefined, model: model ?? undefined });
 
   return [
-    `curl -u NAME '${origin}/api/lessons/${id}/regenerate' \\`,
+    `curl -u NAME ${quoted(`${origin}/api/lessons/${id}/regenerate`)} \\`,
     "     -H 'Content-Type: application/json' \\",
     `     -d ${quoted(body)}`,
   ].join('\n');
 }
 
-// One word for the shell, whatever is in it.
+// One word for the shell, whatever is in it: all but the names of variables is given to it so, also for a shell
+// that one types into, where "!" within double quotes means a command of before.
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;

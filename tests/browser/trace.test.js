@@ -228,7 +228,7 @@ test('id_link_and_story_can_be_copied', async () => {
 test('the_copied_curl_asks_the_provider_what_the_call_asked_and_holds_no_key', async () => {
   await open(`?call=1`);
   const failing = await copied('Copy as curl');
-  assert.match(failing, /Authorization: Bearer \$OPENAI_API_KEY/);
+  assert.match(failing, /Authorization: Bearer '"\$OPENAI_API_KEY"/);
   const at = (command) =>
     promisify(execFile)('bash', ['--norc', '-c', command], {
       env: { PATH: process.env.PATH, OPENAI_API_KEY: 'test', OPENAI_BASE_URL: `${stack.baseUrl}/sample/v1` },

@@ -73,6 +73,42 @@ for (const [provider, url, key, header, texts] of PROVIDERS) {
   });
 }
 
+const HOSTILE = ["it's", 'a "b" c', '!!', "!' !! !$", '$(id)', '`id`', '$HOME', 'a\nb\nJSON\n', '\\', '(a)*[b]{c,d}', '; id #', '~'];
+
+// A shell that is typed into, where "!!" means the command before; what it echoes goes to stderr.
+const typed = (command) => {
+  const told = 'curl() { printf "%s\\0" "$@"; printf "BODY\\0"; [ "${!#}" = "@-" ] && cat; return 0; }';
+  const input = `${told}\necho before >/dev/null\n${command}\n`;
+  const out = execFileSync('bash', ['--norc', '--noprofile', '-i'], {
+    input, env: { PATH: process.env.PATH, HISTFILE: '', GEMINI_API_KEY: 'k' }, stdio: ['pipe', 'pipe', 'ignore'],
+  });
+  const [args, body] = out.toString().split('BODY\0');
+
+  return { args: args.split('\0').slice(0, -1), body };
+};
+
+for (const model of HOSTILE) {
+  test(`a_model_is_one_word_for_the_shell ${JSON.stringify(model)}`, () => {
+    for (const [provider] of PROVIDERS) {
+      const command = callCommand(call(provider, { model }), ORIGIN);
+
+      execFileSync('bash', ['--norc', '-n', '-c', command]);
+      const { args, body } = run(command);
+      assert.equal(JSON.parse(body).model ?? model, model, provider);
+      assert.doesNotMatch(args[0], /[\s"'`$!()*]/, provider);
+      assert.equal(args.length, 3 + 2 * args.filter((one) => one === '-H').length, provider);
+    }
+    const gemini = callCommand(call('gemini', { model, prompt: 'Go.' }), ORIGIN);
+    const [address] = typed(gemini).args;
+    assert.equal(decodeURIComponent(address.split('/models/')[1]), `${model}:generateContent`);
+    assert.deepEqual(typed(gemini), run(gemini, { GEMINI_API_KEY: 'k' }));
+
+    const again = regenerateCommand({ lesson_id: 'x', request_data: { provider: 'groq', model } }, ORIGIN);
+    execFileSync('bash', ['--norc', '-n', '-c', again]);
+    assert.equal(JSON.parse(typed(again).args.at(-1)).model, model);
+  });
+}
+
 test('asks_where_the_setting_says', () => {
   const { args } = run(callCommand(call('openai'), ORIGIN), { OPENAI_BASE_URL: 'http://a.example/v1' });
 
