@@ -68,7 +68,8 @@ function useKept(key, otherwise) {
   return [value, set];
 }
 
-function download(text, name) {
+// Saves what is loaded, under that name.
+export function download(text, name) {
   const type = name.endsWith('.json') ? 'application/json' : 'text/plain;charset=utf-8';
   const href = URL.createObjectURL(new Blob([text], { type }));
 

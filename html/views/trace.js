@@ -15,7 +15,7 @@ import { mount, setTitle } from '../lib/page.js';
 import {
   Ago, Button, CopyButton, Cost, Elapsed, Facts, Loading, Missing, Note, Provider, Status, Tokens,
 } from '../lib/parts.js';
-import { Payload } from '../lib/payload.js';
+import { download, Payload } from '../lib/payload.js';
 import { Fragment, html, useEffect, useRef, useState } from '../lib/preact.js';
 import { callCommand, regenerateCommand } from '../lib/provider.js';
 import { useResource } from '../lib/resource.js';
@@ -132,7 +132,7 @@ function Actions({ trace, setDialog }) {
           <${Button} icon="again" onClick=${() => setDialog('regenerate')}>Generate again…<//>
         <//>`}
       <${CopyButton} text=${() => location.href} label="Copy link" />
-      <${Button} icon="download" href=${path.trace(id)} download="trace-${id}.json">JSON<//>
+      <${Button} icon="download" onClick=${() => download(JSON.stringify(trace, null, 2), `trace-${id}.json`)}>JSON<//>
       <${Button} icon="trash" onClick=${() => setDialog('delete')}>Delete<//>
     </div>`;
 }

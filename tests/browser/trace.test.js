@@ -213,6 +213,20 @@ test('a_payload_can_be_copied_and_downloaded', async () => {
   assert.deepEqual(page.faults, []);
 });
 
+test('the_json_that_is_saved_is_what_is_loaded_even_if_the_trace_is_gone', async () => {
+  const { id } = await generated({ outline: 'Foxes: clever and shy', provider: 'sample' });
+
+  await open('', id);
+  await stack.psql(`DELETE FROM lesson_traces WHERE id = '${id}'`);
+  const [download] = await Promise.all([
+    page.waitForEvent('download'),
+    page.getByRole('button', { name: 'JSON', exact: true }).click(),
+  ]);
+  assert.equal(download.suggestedFilename(), `trace-${id}.json`);
+  assert.equal(JSON.parse(await readFile(await download.path(), 'utf8')).id, id);
+  assert.deepEqual(page.faults, []);
+});
+
 test('id_link_and_story_can_be_copied', async () => {
   await open('?call=1');
   assert.equal(await copied('Copy: Trace'), trace.id);
