@@ -152,7 +152,7 @@ export function change({ up, down, better = null, points = false }, value, befor
   if (value === null || before === null || value === undefined || before === undefined) return null;
   const [a, b] = [Number(value), Number(before)];
   if (a === b) return { text: 'unchanged', direction: 'same', tone: 'quiet' };
-  if (b === 0 && !points) return { text: 'none before', direction: 'up', tone: better ? 'bad' : 'quiet' };
+  if (b === 0 && !points) return { text: 'none before', direction: 'up', tone: 'quiet' };
   if (!points && a / b >= TIMES_MIN) {
     const times = `${count(Math.round(a / b))} times ${up}`.replaceAll(' ', NBSP);
     return { text: times, direction: 'up', tone: better === null ? 'quiet' : 'bad' };

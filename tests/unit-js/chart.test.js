@@ -116,6 +116,7 @@ const CHANGES = [
   ['requests', 50, 100, '50 % fewer', 'quiet'],
   ['requests', 100, 100, 'unchanged', 'quiet'],
   ['requests', 5, 0, 'none before', 'quiet'],
+  ['fallbacks', 1, 0, 'none before', 'quiet'],
   ['requests', 0, 0, 'unchanged', 'quiet'],
   ['requests', 1200, 100, '12 times more', 'quiet'],
   ['requests', 100_001, 100_000, 'about the same', 'quiet'],
