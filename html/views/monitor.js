@@ -394,15 +394,16 @@ function Breaker({ state, open_until: until, error_class: errorClass, zone, at }
   if (state === 'open') {
     const left = Date.parse(until) - at;
     return html`
-      <span class="status tone-bad">${icon('cross')}<span>open until${' '}
+      <span class="status tone-bad" title="circuit breaker: open">${icon('cross')}<span>left alone until${' '}
         ${until ? html`<time datetime=${until}>${zone.time.format(Date.parse(until))}</time>` : UNKNOWN}
         ${left > 0 && `, ${Math.ceil(left / 1000)} s`}${why}</span></span>`;
   }
   if (state === 'half_open') {
     return html`
-      <span class="status tone-run">${icon('clock')}<span>half-open, one call tries it${why}</span></span>`;
+      <span class="status tone-run" title="circuit breaker: half-open">
+        ${icon('clock')}<span>being tried by one call${why}</span></span>`;
   }
-  return html`<span class="status tone-ok">${icon('check')}closed</span>`;
+  return html`<span class="status tone-ok" title="circuit breaker: closed">${icon('check')}ready</span>`;
 }
 
 // ---- charts ---------------------------------------------------------------------------------

@@ -362,16 +362,17 @@ test('the_errors_are_told_by_class', async () => {
 test('the_breakers_of_the_chain_are_told', async () => {
   await visit('/monitor');
   const chain = page.getByRole('region', { name: /^Providers/ });
-  await chain.locator('li', { hasText: 'sample' }).getByText('closed').waitFor();
+  await chain.locator('li', { hasText: 'sample' }).getByText('ready').waitFor();
+  assert.equal(await chain.getByText('ready').first().getAttribute('title'), 'circuit breaker: closed');
   await chain.getByText(/Not configured: .*openai/).waitFor();
   await stack.psql(`
     UPDATE provider_health SET state = 'open', open_until = now() + interval '90 s', error_class = 'rate_limited'
      WHERE provider = 'sample'`);
-  await chain.getByText(/open until \d\d:\d\d:\d\d, \d+ s: rate limited/).waitFor();
+  await chain.getByText(/left alone until \d\d:\d\d:\d\d, \d+ s: rate limited/).waitFor();
   await stack.psql(`UPDATE provider_health SET state = 'half_open', open_until = NULL WHERE provider = 'sample'`);
-  await chain.getByText(/half-open, one call tries it: rate limited/).waitFor();
+  await chain.getByText(/being tried by one call: rate limited/).waitFor();
   await stack.psql(`UPDATE provider_health SET state = 'closed', error_class = NULL WHERE provider = 'sample'`);
-  await chain.locator('li', { hasText: 'sample' }).getByText('closed').waitFor();
+  await chain.locator('li', { hasText: 'sample' }).getByText('ready').waitFor();
   assert.deepEqual(page.faults, []);
 });
 
