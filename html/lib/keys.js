@@ -4,11 +4,17 @@
 //
 // `key` is what the browser calls it; an entry without `act` is only listed: the browser, or a control that
 // has the focus, does it. act(event) that returns false leaves the key to the browser. Nothing happens while
-// text is being entered, with Ctrl, Alt or Meta, or while a dialog is open.
+// text is being entered, with Ctrl, Alt or Meta, or while a dialog is open. Keys that write a sign can be switched
+// off in the dialog, for whoever dictates or often hits a key unmeant (WCAG 2.1.4); the browser remembers it.
 
 import { Dialog } from './dialogs.js';
 import { Button } from './parts.js';
 import { Fragment, html, useEffect, useRef, useState } from './preact.js';
+import { keep, kept } from './store.js';
+
+const KEY = 'single-keys';
+
+let areOn = kept(KEY, true);
 
 const tables = new Set(); // refs: a view's table is new each time it is drawn
 
@@ -27,6 +33,7 @@ const entries = () => [...tables].flatMap(({ current }) => current);
 addEventListener('keydown', (event) => {
   if (event.defaultPrevented || event.isComposing || event.ctrlKey || event.altKey || event.metaKey) return;
   if (takesText(event.target) || document.querySelector('dialog[open]')) return;
+  if (event.key.length === 1 && !areOn) return;
   const entry = entries().find(({ key, act }) => key === event.key && act);
   if (entry && entry.act(event) !== false) event.preventDefault();
 });
@@ -50,6 +57,7 @@ export function KeysHelp() {
                  onClick=${() => setOpen(true)}>?<//>
       ${open && html`
         <${Dialog} title="Keyboard" onClose=${() => setOpen(false)}>
+          <${Switch} />
           <dl class="keys">
             ${entries().map(({ key, words }) => html`
               <div key=${key}><dt><kbd>${NAMES[key] ?? key}</kbd></dt><dd>${words}</dd></div>`)}
@@ -57,6 +65,18 @@ export function KeysHelp() {
           <div class="actions"><${Button} onClick=${() => setOpen(false)}>Close<//></div>
         <//>`}
     <//>`;
+}
+
+function Switch() {
+  const [on, setOn] = useState(areOn);
+  const onChange = ({ currentTarget: { checked } }) => {
+    areOn = checked;
+    setOn(checked);
+    keep(KEY, checked);
+  };
+
+  return html`
+    <label class="check"><input type="checkbox" checked=${on} onChange=${onChange} />Single-key shortcuts</label>`;
 }
 
 const NAMES = { Escape: 'Esc' };

@@ -765,6 +765,35 @@ test('every_key_does_what_the_list_of_keys_says', async () => {
   await end(page);
 });
 
+test('single_keys_are_switched_off_for_good_in_their_dialog', async () => {
+  const page = await open();
+  const box = page.getByLabel('Single-key shortcuts');
+  const help = page.getByRole('button', { name: 'Keyboard', exact: true });
+  const says = async (key) => {
+    await page.keyboard.press(key);
+    return page.evaluate(() => document.activeElement.className);
+  };
+
+  await page.keyboard.press('?');
+  await box.click();
+  await page.keyboard.press('Escape');
+  assert.doesNotMatch(await says('j'), /row-link/);
+  await page.reload();
+  await rows(page).first().waitFor();
+  for (const key of ['j', '?', 'l']) assert.doesNotMatch(await says(key), /row-link/);
+  assert.equal(await page.getByRole('dialog').count(), 0);
+  assert.equal(queryOf(page).live, undefined);
+  await rows(page).first().locator('input').click();
+  await page.keyboard.press('Escape');
+  await page.getByText('1 selected').waitFor({ state: 'detached' });
+  await help.click();
+  assert.equal(await box.isChecked(), false);
+  await box.click();
+  await page.keyboard.press('Escape');
+  assert.match(await says('j'), /row-link/);
+  await end(page);
+});
+
 test('keys_do_nothing_in_a_field_or_with_a_modifier', async () => {
   const page = await open();
 
