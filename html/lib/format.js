@@ -7,16 +7,6 @@ const NBSP = '\u00a0'; // a number and its unit stay on one line
 const known = (value) => value !== null && value !== undefined;
 
 const integer = new Intl.NumberFormat('en');
-const date = new Intl.DateTimeFormat(undefined, {
-  year: 'numeric',
-  month: 'short',
-  day: 'numeric',
-  hour: '2-digit',
-  minute: '2-digit',
-  second: '2-digit',
-  hourCycle: 'h23',
-  timeZoneName: 'short',
-});
 
 export const count = (n) => (known(n) ? integer.format(n) : UNKNOWN);
 
@@ -70,9 +60,6 @@ export function bytes(n) {
   return n < 1_000_000 ? `${(n / 1000).toFixed(1)} kB` : `${(n / 1_000_000).toFixed(1)} MB`;
 }
 
-// With seconds and zone, in the reader's own zone.
-export const dateTime = (iso) => (known(iso) ? date.format(new Date(iso)) : UNKNOWN);
-
 export function relative(iso, nowMs) {
   if (!known(iso)) return UNKNOWN;
   const seconds = Math.floor((nowMs - Date.parse(iso)) / 1000);
@@ -82,7 +69,7 @@ export function relative(iso, nowMs) {
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
   if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h ago`;
   if (seconds < 86_400 * 30) return `${plural(Math.floor(seconds / 86_400), 'day')} ago`;
-  return new Date(iso).toLocaleDateString(undefined, {
+  return new Date(iso).toLocaleDateString('en-GB', {
     year: 'numeric',
     month: 'short',
     day: 'numeric',

@@ -1,10 +1,11 @@
 // The small parts that views are made of. Each draws what it is given and keeps no page state.
 
 import { useNow } from './clock.js';
-import { cost, count, dateTime, elapsed, plural, relative, UNKNOWN } from './format.js';
+import { cost, count, elapsed, plural, relative, UNKNOWN } from './format.js';
 import { icon } from './icons.js';
 import { say, useFailing } from './notices.js';
 import { html, useState } from './preact.js';
+import { fullTime, useZone } from './zone.js';
 
 const TICK_MS = 1000;
 const RELATIVE_TICK_MS = 15_000;
@@ -21,9 +22,10 @@ export function Status({ words, status }) {
 // "3 min ago", the exact time with its zone on hover.
 export function Ago({ at }) {
   const now = useNow(RELATIVE_TICK_MS);
+  const zone = useZone();
 
   if (!at) return UNKNOWN;
-  return html`<time datetime=${at} title=${dateTime(at)}>${relative(at, now)}</time>`;
+  return html`<time datetime=${at} title=${fullTime(at, zone)}>${relative(at, now)}</time>`;
 }
 
 export function Elapsed({ since }) {

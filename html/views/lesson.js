@@ -2,7 +2,7 @@
 
 import { path } from '../lib/api.js';
 import { DeleteLessonDialog, RegenerateDialog } from '../lib/dialogs.js';
-import { dateTime, duration, plural } from '../lib/format.js';
+import { duration, plural } from '../lib/format.js';
 import { Markdown } from '../lib/markdown.js';
 import { say, sayNext } from '../lib/notices.js';
 import { mount, setTitle } from '../lib/page.js';
@@ -12,6 +12,7 @@ import { ProgressStory } from '../lib/progress.js';
 import { idInPath } from '../lib/url.js';
 import { useResource } from '../lib/resource.js';
 import { ERROR_CLASS, LESSON_STATUS, TRACE_STATUS } from '../lib/words.js';
+import { fullTime, useZone } from '../lib/zone.js';
 
 const POLL_MS = 1000;
 const GENERATIONS_SHOWN = 20;
@@ -85,6 +86,7 @@ function useTraces(lesson) {
 // ---- the head -------------------------------------------------------------------------------
 
 function Meta({ lesson, traces }) {
+  const zone = useZone();
   const ids = lesson.trace_ids ?? [];
   const author = traces.find(({ status }) => status === 'completed');
 
@@ -95,7 +97,7 @@ function Meta({ lesson, traces }) {
       ${author && lesson.content && html`
         <${Provider} provider=${author.provider_used} model=${author.model}
                      fallbacks=${author.fallback_providers} />`}
-      <time datetime=${lesson.created_at}>${dateTime(lesson.created_at)}</time>
+      <time datetime=${lesson.created_at}>${fullTime(lesson.created_at, zone)}</time>
       ${ids.length > 0 && html`
         <a href="/traces/${ids[0]}">${ids.length === 1 ? 'Trace' : 'Latest trace'}</a>`}
       ${ids.length > 1 && html`

@@ -379,6 +379,17 @@ test('paper_gets_the_lesson_and_nothing_else', async () => {
   assert.deepEqual(page.faults, []);
 });
 
+test('a_time_is_written_as_on_the_other_pages', async () => {
+  const id = await generated('Clocks: what time is it?');
+  const now = /^\d{1,2} [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d [A-Z+]/;
+
+  await page.goto(`/lessons/${id}`);
+  assert.match(await page.locator('.page-meta > time').innerText(), now);
+  await page.goto('/');
+  assert.match(await rowOf(page, id).locator('time').first().getAttribute('title'), now);
+  assert.deepEqual(page.faults, []);
+});
+
 // ---- by keyboard ----------------------------------------------------------------------------
 
 // Tab until what has the focus answers to that name.
