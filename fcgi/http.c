@@ -27,10 +27,11 @@ enum {
     BODY_MAX_BYTES = 1 << 20,
     QUERY_MAX_PARAMETERS = 32,
     USER_MAX_BYTES = 255,
-    PEER_TIMEOUT_S = 10,   /* nginx neither sends nor reads for so long */
-    STREAM_TIMEOUT_S = 60, /* behind nginx is a client that may pause */
+    PEER_TIMEOUT_S = 10,          /* nginx neither sends nor reads for so long */
+    STALL_S = 30,                 /* a client that takes a stream may pause, but in */
+    STALL_BYTES = STALL_S * 4096, /* so long a time takes so much, or is given up */
     RETRY_AFTER_S = 2,
-    WRITE_MAX_BYTES = 1 << 20,
+    WRITE_MAX_BYTES = 1 << 16,
     HEADERS_MAX_BYTES =
         12 * 1024, /* a client may not take more than 16 KB, nginx no more than 32 */
 };
@@ -59,6 +60,10 @@ struct request { /* the private half of http_req */
     struct buf *headers;
     struct part *first, *last;
     bool head;
+    struct { /* of a stream, since it was last looked at */
+        long waited_us;
+        size_t bytes;
+    } pace;
 };
 
 /* How each kind of error looks to a client; the text of an opaque one stays in the log. */
@@ -436,7 +441,7 @@ void http_fail(struct http_req *req, const struct err *e)
 /* nginx passes it on as it comes: nothing piles up there either. */
 void http_stream_begin(struct http_req *req, const char *type)
 {
-    const struct timeval limit = {.tv_sec = STREAM_TIMEOUT_S};
+    const struct timeval limit = {.tv_sec = STALL_S};
     struct request *r = (struct request *)req;
 
     setsockopt(r->fcgx.ipcFd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
@@ -444,16 +449,36 @@ void http_stream_begin(struct http_req *req, const char *type)
     FCGX_FPrintF(r->fcgx.out, "Content-Type: %s\r\nX-Accel-Buffering: no\r\n\r\n", type);
 }
 
+/* Only time in which the client was waited for counts. */
+static bool stalls(struct request *r, size_t bytes, long us)
+{
+    r->pace.waited_us += us;
+    r->pace.bytes += bytes;
+    if (r->pace.waited_us < STALL_S * 1000000L)
+        return false;
+    if (r->pace.bytes < STALL_BYTES) {
+        log_warn(r->pub.id, "client too slow: given up");
+        return true;
+    }
+    r->pace.waited_us = 0;
+    r->pace.bytes = 0;
+    return false;
+}
+
 bool http_stream_write(struct http_req *req, const char *data, size_t len)
 {
-    FCGX_Stream *out = ((struct request *)req)->fcgx.out;
+    struct request *r = (struct request *)req;
+    FCGX_Stream *out = r->fcgx.out;
 
-    if (((struct request *)req)->head)
+    if (r->head)
         return false;
     while (len > 0 && FCGX_GetError(out) == 0) {
         size_t part = len < WRITE_MAX_BYTES ? len : WRITE_MAX_BYTES;
+        long begin = elapsed_us(r);
 
         FCGX_PutStr(data, (int)part, out);
+        if (stalls(r, part, elapsed_us(r) - begin))
+            return false;
         data += part;
         len -= part;
     }

@@ -143,16 +143,46 @@ static bool send_pages(struct http_req *req, const struct format *format, struct
     return false;
 }
 
-static void send_all(struct http_req *req, const struct format *format)
+/* One of the user's own, and one of those of all. */
+struct slots {
+    int own, shared;
+};
+
+static bool take_slots(const struct http_req *req, struct slots *slots, struct err *e)
+{
+    long half = config_int("TRACES_PROCESSES") / 2;
+
+    *slots = (struct slots){slot_take_own("export", req->user), -1};
+    if (slots->own < 0)
+        return err_set(e, ERR_BUSY, "export: one of yours is running, and as many as may are");
+    slots->shared = slot_take("export", half > 1 ? (int)half : 1);
+    if (slots->shared >= 0)
+        return true;
+    close(slots->own);
+    return err_set(e, ERR_BUSY, "export: as many as may are running");
+}
+
+/* Before the client sees the end, and may ask for the next. */
+static void give_back(const struct slots *slots)
+{
+    close(slots->shared);
+    close(slots->own);
+}
+
+static void send_all(struct http_req *req, const struct format *format, const struct slots *slots)
 {
     struct arena *a = arena_create();
     struct page page;
     struct err e;
+    bool whole;
 
     if (next_page(req, format, a, NULL, &page, &e)) {
         begin(req, format);
-        http_stream_end(req, send_pages(req, format, &a, &page));
+        whole = send_pages(req, format, &a, &page);
+        give_back(slots);
+        http_stream_end(req, whole);
     } else {
+        give_back(slots);
         http_fail(req, &e);
     }
     arena_destroy(a);
@@ -160,21 +190,12 @@ static void send_all(struct http_req *req, const struct format *format)
 
 void export_send(struct http_req *req)
 {
-    long half = config_int("TRACES_PROCESSES") / 2;
     const struct format *format;
+    struct slots slots;
     struct err e;
-    int slot;
 
-    if ((format = read_format(req, &e)) == NULL) {
+    if ((format = read_format(req, &e)) == NULL || !take_slots(req, &slots, &e))
         http_fail(req, &e);
-        return;
-    }
-    slot = slot_take("export", half > 1 ? (int)half : 1);
-    if (slot < 0) {
-        err_set(&e, ERR_UNAVAILABLE, "export: as many run as may");
-        http_fail(req, &e);
-        return;
-    }
-    send_all(req, format);
-    close(slot);
+    else
+        send_all(req, format, &slots);
 }

@@ -1,6 +1,7 @@
 #include "fcgi/traces/slot.h"
 
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -23,6 +24,24 @@ static int take(const char *what, unsigned long service, int number)
         return fd;
     close(fd);
     return -1;
+}
+
+/* FNV-1a: of names that would not fit. */
+static uint64_t hash(const char *s)
+{
+    uint64_t h = 0xCBF29CE484222325ULL;
+
+    for (; *s; s++)
+        h = (h ^ (uint8_t)*s) * 0x100000001B3ULL;
+    return h;
+}
+
+int slot_take_own(const char *what, const char *owner)
+{
+    char name[64];
+
+    snprintf(name, sizeof name, "%.40s/%016llx", what, (unsigned long long)hash(owner));
+    return slot_take(name, 1);
 }
 
 int slot_take(const char *what, int count)

@@ -11,4 +11,7 @@
 /* A slot of `count`, to be closed; -1 when all are taken. */
 int slot_take(const char *what, int count);
 
+/* The one slot of its owner, to be closed; -1 when it is taken. */
+int slot_take_own(const char *what, const char *owner);
+
 #endif

@@ -3,12 +3,16 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { appendFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
 
-import { api, assertProblem, until } from '../lib/api.js';
+import { api, assertProblem, sleep, until } from '../lib/api.js';
 import { openSession } from '../lib/session.js';
 import { startStack } from '../lib/stack.js';
 import { clearTraces, insertTraces } from '../lib/traces.js';
+
+const STALL_MS = 50_000;
 
 let stack, call, db;
 
@@ -160,8 +164,8 @@ describe('an export', () => {
 });
 
 // A client that takes the first bytes and then no more.
-async function stalledExport(format = 'ndjson') {
-  const { user, password } = stack.user;
+async function stalledExport(as = 'user', format = 'ndjson') {
+  const { user, password } = stack[as];
   const child = spawn('curl', ['-qsN', '--limit-rate', '20k', '-u', `${user}:${password}`, `${stack.baseUrl}/api/traces/export?format=${format}`]);
   await once(child.stdout, 'data');
   child.stdout.pause();
@@ -177,11 +181,14 @@ describe('an export that takes long', () => {
   });
 
   test('leaves half of the processes to others, and is refused beyond', async () => {
-    const clients = [await stalledExport(), await stalledExport()];
+    const clients = [await stalledExport(), await stalledExport('admin')];
 
     try {
-      const third = await call('GET', '/api/traces/export?format=ndjson');
-      assertProblem(third, 503);
+      appendFileSync(join(stack.runDir, 'nginx', 'users.htpasswd'), 'third:{PLAIN}secret\n');
+      const authorization = `Basic ${Buffer.from('third:secret').toString('base64')}`;
+      const third = await call('GET', '/api/traces/export?format=ndjson', { as: null, headers: { authorization } });
+      assertProblem(third, 503, 'export');
+      assert.match(third.body.detail, /as many as may are running/);
       assert.match(third.headers.get('retry-after'), /^\d+$/);
       const answers = await Promise.all(Array.from({ length: 8 }, () => call('GET', '/api/traces?view=summary')));
       for (const answer of answers) assert.equal(answer.status, 200);
@@ -191,8 +198,35 @@ describe('an export that takes long', () => {
     await until('the slots are free', async () => (await call('HEAD', '/api/traces/export?format=csv')).status === 200);
   });
 
+  test("is its user's only one, and others have theirs", async () => {
+    const client = await stalledExport();
+
+    try {
+      const second = await call('GET', '/api/traces/export?format=csv');
+      assertProblem(second, 503, 'export');
+      assert.match(second.body.detail, /one of yours is running/);
+      assert.equal((await call('HEAD', '/api/traces/export?format=csv', { as: 'admin' })).status, 200);
+    } finally {
+      client.kill('SIGKILL');
+    }
+    await until('the slot is free', async () => (await call('HEAD', '/api/traces/export?format=csv')).status === 200);
+    for (let i = 0; i < 20; i++) assert.equal((await call('HEAD', '/api/traces/export?format=csv')).status, 200);
+  });
+
+  test('is given up when its client takes next to nothing', { timeout: 2 * STALL_MS }, async () => {
+    const client = await stalledExport();
+    const refused = async () => (await call('HEAD', '/api/traces/export?format=csv')).status === 503;
+
+    try {
+      assert.ok(await refused());
+      await until('it is given up', async () => (await sleep(500), !(await refused())), STALL_MS);
+    } finally {
+      client.kill('SIGKILL');
+    }
+  });
+
   test('gives its slot back when its process is killed, and its client sees it broken', async () => {
-    const clients = [await stalledExport(), await stalledExport()];
+    const clients = [await stalledExport(), await stalledExport('admin')];
     const broken = clients.map((client) => once(client, 'exit'));
 
     assert.equal((await call('HEAD', '/api/traces/export?format=csv')).status, 503);
