@@ -777,6 +777,7 @@ test('single_keys_are_switched_off_for_good_in_their_dialog', async () => {
   await page.keyboard.press('?');
   await box.click();
   await page.keyboard.press('Escape');
+  await page.getByRole('dialog').waitFor({ state: 'detached' });
   assert.doesNotMatch(await says('j'), /row-link/);
   await page.reload();
   await rows(page).first().waitFor();
@@ -790,6 +791,7 @@ test('single_keys_are_switched_off_for_good_in_their_dialog', async () => {
   assert.equal(await box.isChecked(), false);
   await box.click();
   await page.keyboard.press('Escape');
+  await page.getByRole('dialog').waitFor({ state: 'detached' });
   assert.match(await says('j'), /row-link/);
   await end(page);
 });
