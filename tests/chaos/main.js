@@ -122,8 +122,16 @@ function commandFor({ seed, time, only }) {
   ].join(' ');
 }
 
+// What a command says of itself; nothing where it is not there, as git is not on every machine.
+function version(command, ...args) {
+  try {
+    return execFileSync(command, args, { encoding: 'utf8', stdio: 'pipe' }).trim();
+  } catch {
+    return 'unknown';
+  }
+}
+
 function table(outcomes, options) {
-  const version = (command, ...args) => execFileSync(command, args, { encoding: 'utf8' }).trim();
   const where = [
     `\`${commandFor(options)}\``,
     new Date().toISOString().slice(0, 10),
