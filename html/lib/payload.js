@@ -1,5 +1,6 @@
 // What was sent or received, exactly; what is not text, as JSON. How it is shown is remembered.
 
+import { download } from './download.js';
 import { bytes } from './format.js';
 import { icon } from './icons.js';
 import { Markdown } from './markdown.js';
@@ -66,13 +67,4 @@ function useKept(key, otherwise) {
     keep(key, next);
   };
   return [value, set];
-}
-
-// Saves what is loaded, under that name.
-export function download(text, name) {
-  const type = name.endsWith('.json') ? 'application/json' : 'text/plain;charset=utf-8';
-  const href = URL.createObjectURL(new Blob([text], { type }));
-
-  Object.assign(document.createElement('a'), { href, download: name }).click();
-  setTimeout(() => URL.revokeObjectURL(href), 60_000); // once the browser has begun to save it
 }

@@ -2,6 +2,7 @@
 
 import { path } from '../lib/api.js';
 import { DeleteLessonDialog, RegenerateDialog } from '../lib/dialogs.js';
+import { download } from '../lib/download.js';
 import { duration, plural } from '../lib/format.js';
 import { Markdown } from '../lib/markdown.js';
 import { say, sayNext } from '../lib/notices.js';
@@ -11,7 +12,7 @@ import { html, useEffect, useState } from '../lib/preact.js';
 import { ProgressStory } from '../lib/progress.js';
 import { idInPath } from '../lib/url.js';
 import { useResource } from '../lib/resource.js';
-import { ERROR_CLASS, LESSON_STATUS, TRACE_STATUS } from '../lib/words.js';
+import { ERROR_CLASS, LESSON_STATUS, requestText, TRACE_STATUS } from '../lib/words.js';
 import { fullTime, useZone } from '../lib/zone.js';
 
 const POLL_MS = 1000;
@@ -93,7 +94,7 @@ function Meta({ lesson, traces }) {
   return html`
     <p class="page-meta">
       <${Status} words=${LESSON_STATUS} status=${lesson.status} />
-      <span>${optionsText(lesson.options)}</span>
+      <span>${requestText(lesson.options)}</span>
       ${author && lesson.content && html`
         <${Provider} provider=${author.provider_used} model=${author.model}
                      fallbacks=${author.fallback_providers} />`}
@@ -103,14 +104,6 @@ function Meta({ lesson, traces }) {
       ${ids.length > 1 && html`
         <a href="/traces?lesson_id=${lesson.id}">All ${ids.length} traces</a>`}
     </p>`;
-}
-
-function optionsText({ gradeLevel, sections, learningStyle, includeExamples, includeExercises }) {
-  const extras = [includeExamples && 'examples', includeExercises && 'exercises'].filter(Boolean);
-
-  return [
-    `Grade ${gradeLevel}`, plural(sections, 'section'), learningStyle, extras.join(' and '),
-  ].filter(Boolean).join(' · ');
 }
 
 function Actions({ lesson, setDialog }) {
@@ -123,7 +116,7 @@ function Actions({ lesson, setDialog }) {
         <${Button} icon="again" disabled=${running} onClick=${() => setDialog('again')}>Generate again<//>`}
       ${content && html`<${CopyButton} text=${content} label="Copy Markdown" />`}
       ${content && html`
-        <${Button} icon="download" onClick=${() => download(fileName(title), content)}>Download .md<//>`}
+        <${Button} icon="download" onClick=${() => download(content, fileName(title))}>Download .md<//>`}
       ${content && html`<${Button} icon="print" onClick=${() => print()}>Print<//>`}
       <${Button} icon=${running ? 'cross' : 'trash'} onClick=${() => setDialog('delete')}>
         ${running ? 'Cancel' : 'Delete'}
@@ -136,15 +129,6 @@ function fileName(title) {
   const words = title.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, '-').replace(/^-+|-+$/g, '');
 
   return `${words || 'lesson'}.md`;
-}
-
-function download(name, text) {
-  const link = document.createElement('a');
-
-  link.href = URL.createObjectURL(new Blob([text], { type: 'text/markdown' }));
-  link.download = name;
-  link.click();
-  URL.revokeObjectURL(link.href);
 }
 
 // ---- how it stands --------------------------------------------------------------------------

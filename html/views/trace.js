@@ -5,6 +5,7 @@ import { advice } from '../lib/advice.js';
 import { path } from '../lib/api.js';
 import { now } from '../lib/clock.js';
 import { DeleteTraceDialog, RegenerateDialog } from '../lib/dialogs.js';
+import { download } from '../lib/download.js';
 import { cost, count, duration, firstLine, relative, UNKNOWN } from '../lib/format.js';
 import { icon } from '../lib/icons.js';
 import { useKeys } from '../lib/keys.js';
@@ -15,7 +16,7 @@ import { mount, setTitle } from '../lib/page.js';
 import {
   Ago, Button, CopyButton, Cost, Elapsed, Facts, Loading, Missing, Note, Provider, Status, Tokens,
 } from '../lib/parts.js';
-import { download, Payload } from '../lib/payload.js';
+import { Payload } from '../lib/payload.js';
 import { Fragment, html, useEffect, useRef, useState } from '../lib/preact.js';
 import { callCommand, regenerateCommand } from '../lib/provider.js';
 import { useResource } from '../lib/resource.js';
