@@ -67,6 +67,12 @@ static bool check_number(enum trace_by by, const char *value, struct err *e)
                    INT_MAX);
 }
 
+static bool check_flag(enum trace_by by, const char *value, struct err *e)
+{
+    return strcmp(value, "true") == 0 || strcmp(value, "false") == 0 ||
+           err_set(e, ERR_INPUT, "%s: true or false expected", trace_filter_names[by]);
+}
+
 static bool check_time(struct arena *a, enum trace_by by, const char **value, struct err *e)
 {
     int64_t at;
@@ -92,6 +98,17 @@ static bool has_word(const char *text)
     return false;
 }
 
+/* Accents that come as characters of their own (U+0300 to U+036F): a letter and they are one. */
+static size_t marks(const char *text)
+{
+    size_t n = 0;
+
+    for (; *text; text++)
+        n += (text[0] == '\xcc' && text[1] != '\0') ||
+             (text[0] == '\xcd' && (unsigned char)text[1] <= 0xaf);
+    return n;
+}
+
 static bool check_search(struct trace_filter *f, struct err *e)
 {
     const char *words = f->values[TRACE_BY_Q];
@@ -99,7 +116,7 @@ static bool check_search(struct trace_filter *f, struct err *e)
 
     if (characters < 1 || characters > TEXT_MAX_CHARACTERS)
         return err_set(e, ERR_INPUT, "q: 1 to %d characters expected", TEXT_MAX_CHARACTERS);
-    f->indexed = characters >= SEARCH_MIN_CHARACTERS && has_word(words);
+    f->indexed = characters - marks(words) >= SEARCH_MIN_CHARACTERS && has_word(words);
     return f->indexed || f->values[TRACE_BY_FROM] != NULL ||
            err_set(e, ERR_INPUT,
                    "q: %d characters expected, with a letter or digit behind the first, or any "
@@ -115,7 +132,10 @@ static bool check_one(struct arena *a, struct trace_filter *f, enum trace_by by,
                err_set(e, ERR_INPUT, "%s: UUID expected", trace_filter_names[by]);
     case TRACE_WORDS:
     case TRACE_NAMES:
+    case TRACE_ANY:
         return check_words(a, by, f->values[by], e);
+    case TRACE_FLAG:
+        return check_flag(by, f->values[by], e);
     case TRACE_TIME:
         return check_time(a, by, &f->values[by], e);
     case TRACE_NUMBER:
@@ -222,34 +242,25 @@ static void add_words(struct trace_sql *s, enum trace_by by, const char *values)
                column, trace_sql_arg(s, db_arg(values)));
 }
 
-/* LIKE's own characters stand for themselves. */
-static const char *escape(struct arena *a, const char *words)
+/* Where it is, as the role may see it. */
+static void add_search(struct trace_sql *s, const struct trace_filter *f)
 {
-    struct buf *b = buf_create(a, 2 * strlen(words) + 1);
-
-    for (; *words; words++) {
-        if (strchr("%_\\", *words) != NULL)
-            buf_puts(b, "\\");
-        buf_add(b, words, 1);
-    }
-    return buf_text(b);
-}
-
-static int search_arg(struct trace_sql *s, const struct trace_filter *f)
-{
-    return trace_sql_arg(s, db_arg(escape(s->arena, f->values[TRACE_BY_Q])));
+    buf_printf(s->text, "trace_search_%s($%d)", f->owner != NULL ? "own" : "every",
+               trace_sql_arg(s, db_arg(f->values[TRACE_BY_Q])));
 }
 
 void trace_filter_find(struct trace_sql *s, const struct trace_filter *f)
 {
-    buf_printf(s->text, "WITH found AS MATERIALIZED (SELECT trace_search($%d) AS places) ",
-               search_arg(s, f));
+    buf_puts(s->text, "WITH found AS MATERIALIZED (SELECT ");
+    add_search(s, f);
+    buf_puts(s->text, " AS places) ");
     s->found = true;
 }
 
 void trace_filter_add_text(struct trace_sql *s, const struct trace_filter *f)
 {
-    buf_printf(s->text, "search_text LIKE '%%' || lower($%d) || '%%'", search_arg(s, f));
+    buf_printf(s->text, "search_text LIKE trace_pattern($%d)",
+               trace_sql_arg(s, db_arg(f->values[TRACE_BY_Q])));
 }
 
 static void add_one(struct trace_sql *s, const struct trace_filter *f, enum trace_by by)
@@ -260,12 +271,16 @@ static void add_one(struct trace_sql *s, const struct trace_filter *f, enum trac
         add_words(s, by, f->values[by]);
         break;
     case TRACE_SEARCH:
-        if (f->indexed && s->found)
-            buf_puts(s->text, "ctid = ANY ((SELECT places FROM found)::tid[])");
-        else if (f->indexed)
-            buf_printf(s->text, "ctid = ANY ((SELECT trace_search($%d))::tid[])", search_arg(s, f));
-        else
+        if (!f->indexed) {
             trace_filter_add_text(s, f);
+            break;
+        }
+        buf_puts(s->text, "ctid = ANY ((SELECT ");
+        if (s->found)
+            buf_puts(s->text, "places FROM found");
+        else
+            add_search(s, f);
+        buf_puts(s->text, ")::tid[])");
         break;
     default:
 #pragma GCC diagnostic push

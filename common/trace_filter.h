@@ -13,7 +13,8 @@
 
 /*
  * What there is to filter by. A new one is a line here, and a case in tests/http.
- * TRACE_WORDS is one value of a column or several, TRACE_NAMES beside them "none", for null.
+ * TRACE_WORDS is one value of a column or several, TRACE_NAMES beside them "none", for null;
+ * TRACE_ANY is those of which a column with several has one.
  */
 #define TRACE_FILTERS(X)                                                                           \
     X(LESSON_ID, "lesson_id", TRACE_UUID, "lesson_id = $%d::uuid")                                 \
@@ -21,13 +22,26 @@
     X(PROVIDER, "provider", TRACE_NAMES, "provider_used")                                          \
     X(MODEL, "model", TRACE_NAMES, "model")                                                        \
     X(ERROR_CLASS, "error_class", TRACE_NAMES, "error_class")                                      \
+    X(FALLBACK, "fallback", TRACE_FLAG,                                                            \
+      "(coalesce(cardinality(fallback_providers), 0) > 0) = $%d::boolean")                         \
+    X(FAILED_PROVIDER, "failed_provider", TRACE_ANY,                                               \
+      "failed_providers && string_to_array($%d, ',')")                                             \
     X(FROM, "from", TRACE_TIME, "created_at >= $%d::timestamptz")                                  \
     X(TO, "to", TRACE_TIME, "created_at < $%d::timestamptz")                                       \
     X(MIN_DURATION, "min_duration_ms", TRACE_NUMBER, "total_duration_ms >= $%d::int")              \
     X(MAX_DURATION, "max_duration_ms", TRACE_NUMBER, "total_duration_ms <= $%d::int")              \
     X(Q, "q", TRACE_SEARCH, NULL)
 
-enum trace_value { TRACE_UUID, TRACE_WORDS, TRACE_NAMES, TRACE_TIME, TRACE_NUMBER, TRACE_SEARCH };
+enum trace_value {
+    TRACE_UUID,
+    TRACE_WORDS,
+    TRACE_NAMES,
+    TRACE_ANY,
+    TRACE_FLAG,
+    TRACE_TIME,
+    TRACE_NUMBER,
+    TRACE_SEARCH
+};
 
 #define TRACE_ENUM(name, parameter, value, sql) TRACE_BY_##name,
 enum trace_by { TRACE_FILTERS(TRACE_ENUM) TRACE_FILTER_COUNT };

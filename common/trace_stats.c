@@ -170,12 +170,13 @@ static bool read_period(struct arena *a, struct trace_filter *f, const char *buc
     "       count(*) FILTER (WHERE cardinality(fallback_providers) > 0) AS fallbacks,"             \
     "       sum(llm_call_count) AS calls, sum(prompt_tokens)::bigint AS prompt,"                   \
     "       sum(completion_tokens)::bigint AS completion, sum(total_tokens)::bigint AS tokens,"    \
-    "       sum(cost_usd) AS cost, count(cost_usd) AS known"                                       \
+    "       sum(cost_usd) AS cost, count(cost_usd) AS known, failed_providers,"                    \
+    "       sum(failed_cost_usd) AS failed_cost"                                                   \
     "  FROM lesson_traces"
 
 #define SUMMED                                                                                     \
     "at, provider_used, model, error_class, status, n, fallbacks, calls, prompt, completion,"      \
-    " tokens, cost, known"
+    " tokens, cost, known, failed_cost"
 
 /* kind: which of the columns the group is not by; the bits of grouping(). */
 #define SUMS                                                                                       \
@@ -183,7 +184,7 @@ static bool read_period(struct arena *a, struct trace_filter *f, const char *buc
     "SELECT at IS NOT NULL AS current, at, provider_used, model, error_class, status,"             \
     "       sum(n) AS n, sum(fallbacks) AS fallbacks, sum(calls) AS calls, sum(prompt) AS prompt," \
     "       sum(completion) AS completion, sum(tokens) AS tokens, sum(cost) AS cost,"              \
-    "       sum(known) AS known"                                                                   \
+    "       sum(known) AS known, sum(failed_cost) AS failed_cost"                                  \
     "  FROM (SELECT " SUMMED " FROM cells UNION ALL SELECT " SUMMED " FROM rolled) c"              \
     " GROUP BY 1, 2, 3, 4, 5, 6),"                                                                 \
     "sums AS ("                                                                                    \
@@ -196,8 +197,7 @@ static bool read_period(struct arena *a, struct trace_filter *f, const char *buc
     "prompt_tokens,"                                                                               \
     "       sum(completion) AS completion_tokens, sum(tokens) AS total_tokens, sum(cost) AS "      \
     "cost_usd,"                                                                                    \
-    "       sum(cost) FILTER (WHERE status = 'failed') AS failed_cost_usd, sum(known) AS "         \
-    "cost_known"                                                                                   \
+    "       sum(failed_cost) AS failed_cost_usd, sum(known) AS cost_known"                         \
     "  FROM dims GROUP BY GROUPING SETS ((current), (current, provider_used),"                     \
     "                                    (current, provider_used, model), (current, at))),"
 
@@ -254,7 +254,8 @@ static bool read_period(struct arena *a, struct trace_filter *f, const char *buc
     " coalesce(llm_call_count, 0) AS llm_call_count, prompt_tokens, completion_tokens,"            \
     " total_tokens, cost_usd, failed_cost_usd, coalesce(cost_known, 0) AS cost_known"
 #define TOTALS_OF(which)                                                                           \
-    "(SELECT row_to_json(r) FROM (SELECT " TOTALS                                                  \
+    "(SELECT row_to_json(r) FROM (SELECT " TOTALS ", (SELECT coalesce(sum(failed_calls), 0)"       \
+    " FROM failures WHERE " which ") AS failed_calls"                                              \
     " FROM (VALUES (1)) one LEFT JOIN groups t ON kind = 7 AND " which ") r)"
 
 #define ANSWER                                                                                     \
@@ -266,6 +267,23 @@ static bool read_period(struct arena *a, struct trace_filter *f, const char *buc
                        "'by_model', (SELECT coalesce(json_agg(row_to_json(r)), '[]') FROM ("       \
                        "  SELECT provider_used AS provider, model, " TOTALS " FROM groups t"       \
                        "   WHERE kind = 1 AND current ORDER BY t.requests DESC, 1, 2) r),"         \
+                       "'calls_by_provider', (SELECT coalesce(json_agg(row_to_json(r)), '[]') "    \
+                       "FROM ("                                                                    \
+                       "  SELECT provider, answered, failed_calls,"                                \
+                       "         round(failed_calls / nullif(answered + failed_calls, 0), "        \
+                       "6)::float8"                                                                \
+                       "         AS error_rate"                                                    \
+                       "    FROM (SELECT coalesce(g.provider_used, f.failed_provider) AS "         \
+                       "provider,"                                                                 \
+                       "                 coalesce(g.completed, 0) AS answered,"                    \
+                       "                 coalesce(f.failed_calls, 0) AS failed_calls"              \
+                       "            FROM (SELECT provider_used, completed FROM groups"             \
+                       "                   WHERE kind = 3 AND current"                             \
+                       "                     AND provider_used IS NOT NULL) g"                     \
+                       "            FULL JOIN (SELECT * FROM failures WHERE current) f"            \
+                       "              ON f.failed_provider = g.provider_used) c"                   \
+                       "   WHERE answered + failed_calls > 0"                                      \
+                       "   ORDER BY answered + failed_calls DESC, 1) r),"                          \
                        "'by_error_class', (SELECT coalesce(json_agg(row_to_json(r)), '[]') FROM (" \
                        "  SELECT error_class, sum(n) AS count, sum(cost) AS cost_usd FROM dims"    \
                        "   WHERE current AND error_class IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, " \
@@ -346,12 +364,10 @@ static void add_slots(struct trace_sql *s, const struct trace_filter *f, const s
         known ? "true" : "false", first, to, from, from, first, to);
 }
 
-static void add_rolled(struct trace_sql *s, const struct trace_filter *f, const struct period *p)
+/* What the roll-ups know of a filter, as a condition. */
+static void add_rolled_conditions(struct trace_sql *s, const struct trace_filter *f)
 {
-    buf_puts(s->text, " rolled AS MATERIALIZED (");
-    add_dimensions(s, p, "r.at");
-    buf_puts(s->text, ", n, fallbacks, calls, prompt, completion, tokens, cost, known, durations,"
-                      " counts FROM trace_rollups r JOIN slots USING (at) WHERE owner ");
+    buf_puts(s->text, "owner ");
     if (f->owner != NULL)
         buf_printf(s->text, "= $%d", trace_sql_arg(s, db_arg(f->owner)));
     else
@@ -360,7 +376,35 @@ static void add_rolled(struct trace_sql *s, const struct trace_filter *f, const 
         buf_puts(s->text, " AND ");
         trace_filter_add_one(s, f, facets[i].by);
     }
+}
+
+static void add_rolled(struct trace_sql *s, const struct trace_filter *f, const struct period *p)
+{
+    buf_puts(s->text, " rolled AS MATERIALIZED (");
+    add_dimensions(s, p, "r.at");
+    buf_puts(s->text, ", n, fallbacks, calls, prompt, completion, tokens, cost, known,"
+                      " failed_cost, durations, counts"
+                      " FROM trace_rollups r JOIN slots USING (at) WHERE ");
+    add_rolled_conditions(s, f);
     buf_puts(s->text, "),");
+}
+
+/* Both periods: whose calls failed, as cells and roll-ups have it. */
+static void add_failures(struct trace_sql *s, const struct trace_filter *f, const struct period *p)
+{
+    int from = trace_sql_arg(s, db_arg(instant_text(s->arena, p->from)));
+
+    buf_printf(s->text,
+               "failures AS MATERIALIZED ("
+               "SELECT current, failed_provider, sum(n) AS failed_calls FROM ("
+               "SELECT at IS NOT NULL AS current, failed_provider, n"
+               "  FROM cells, unnest(failed_providers) AS failed_provider"
+               " UNION ALL "
+               "SELECT r.at >= $%d::timestamptz, failed_provider, n"
+               "  FROM trace_rollup_failures r JOIN slots USING (at) WHERE ",
+               from);
+    add_rolled_conditions(s, f);
+    buf_puts(s->text, ") x GROUP BY 1, 2),");
 }
 
 static void add_cells(struct trace_sql *s, const struct trace_filter *f, const struct period *p,
@@ -372,7 +416,7 @@ static void add_cells(struct trace_sql *s, const struct trace_filter *f, const s
                exact ? BIN_EXACT : BIN,
                known ? " JOIN gaps ON created_at >= lo AND created_at < hi" : "");
     trace_filter_add(s, f, known ? TRACE_BIT(TRACE_BY_FROM) | TRACE_BIT(TRACE_BY_TO) : 0);
-    buf_puts(s->text, " GROUP BY 1, 2, 3, 4, 5, 6), ");
+    buf_puts(s->text, " GROUP BY 1, 2, 3, 4, 5, 6, failed_providers), ");
 }
 
 /* Whether the roll-ups have the columns that are filtered by, and are fine enough. */
@@ -433,6 +477,7 @@ const char *trace_stats(struct db *db, struct arena *a, const struct db_identity
     add_slots(&s, f, &p, known);
     add_rolled(&s, f, &p);
     add_cells(&s, f, &p, known, few);
+    add_failures(&s, f, &p);
     buf_puts(s.text, SUMS PERCENTILES GROUPS);
     add_answer(&s, &p);
     return run(db, a, who, &s, deadline_ms, e);

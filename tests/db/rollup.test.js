@@ -8,6 +8,8 @@ import { startDatabase } from '../lib/postgres.js';
 import { openSession } from '../lib/session.js';
 
 const HOURS = ['2026-03-01T00:00Z', '2026-03-01T06:00Z', '2026-03-01T12:00Z'];
+// One call failed, at a cost, before one that did not.
+const CALLS = `'[{"provider": "gemini", "error_class": "empty", "cost_usd": 0.01}, {"provider": "groq", "cost_usd": 0.09}]'`;
 const ROLL = "SELECT trace_roll_up('1 minute')";
 const RUNNING = 'trace_slot(clock_timestamp())';
 
@@ -29,8 +31,8 @@ beforeEach(async () => {
   await db.run('DELETE FROM lesson_traces');
   for (const [i, from] of HOURS.entries())
     await db.run(
-      `INSERT INTO lesson_traces (id, owner, request_data, status, provider_used, total_duration_ms, total_tokens, cost_usd, created_at)
-       SELECT md5(owner || ${i} || n)::uuid, owner, '{}', 'completed', 'groq', 1000 * n, 10, 0.1, '${from}'::timestamptz + n * interval '1 hour'
+      `INSERT INTO lesson_traces (id, owner, request_data, status, provider_used, total_duration_ms, total_tokens, cost_usd, llm_calls, created_at)
+       SELECT md5(owner || ${i} || n)::uuid, owner, '{}', 'completed', 'groq', 1000 * n, 10, 0.1, ${CALLS}, '${from}'::timestamptz + n * interval '1 hour'
          FROM unnest('{user,other}'::text[]) owner, generate_series(1, 3) n`,
     );
   await admin.run(ROLL);
@@ -55,15 +57,26 @@ test('sums what is over, for each owner and for all', async () => {
   assert.deepEqual(await summed(db, "owner = 'user'"), [3, 3, 3]);
   assert.deepEqual(
     await db.rows(
-      `SELECT n, calls, tokens, cost, known, durations, counts FROM trace_rollups WHERE owner IS NULL AND at = '${HOURS[0]}'`,
+      `SELECT n, calls, tokens, cost, known, failed_cost, durations, counts FROM trace_rollups WHERE owner IS NULL AND at = '${HOURS[0]}'`,
     ),
-    [{ n: 6, calls: 0, tokens: 60, cost: 0.6, known: 6, durations: [1000, 2000, 3000], counts: [2, 2, 2] }],
+    [{ n: 6, calls: 0, tokens: 60, cost: 0.6, known: 6, failed_cost: 0.06, durations: [1000, 2000, 3000], counts: [2, 2, 2] }],
+  );
+  assert.deepEqual(
+    await db.rows(
+      `SELECT owner, status, provider_used, failed_provider, n FROM trace_rollup_failures WHERE at = '${HOURS[0]}' ORDER BY owner NULLS FIRST`,
+    ),
+    [
+      { owner: null, status: 'completed', provider_used: 'groq', failed_provider: 'gemini', n: 6 },
+      { owner: 'other', status: 'completed', provider_used: 'groq', failed_provider: 'gemini', n: 3 },
+      { owner: 'user', status: 'completed', provider_used: 'groq', failed_provider: 'gemini', n: 3 },
+    ],
   );
 });
 
 test('shows a user own sums alone', async () => {
   await user.run("SELECT set_config('app.uid', 'user', false)");
-  assert.deepEqual(await user.rows('SELECT DISTINCT owner FROM trace_rollups'), [{ owner: 'user' }]);
+  for (const table of ['trace_rollups', 'trace_rollup_failures'])
+    assert.deepEqual(await user.rows(`SELECT DISTINCT owner FROM ${table}`), [{ owner: 'user' }], table);
   assert.equal(await worker.run("SELECT has_table_privilege('trace_rollups', 'SELECT')"), 'f');
 });
 

@@ -151,6 +151,7 @@ test('row security is forced on every table, and those of the API are owned by n
     'provider_health',
     'schema_migrations',
     'trace_rolled',
+    'trace_rollup_failures',
     'trace_rollups',
     'trace_touched',
   ];
@@ -229,6 +230,9 @@ const RIGHTS = {
   'trace_rolled lesson_admin': 'SELECT',
   'trace_rolled lesson_api': 'SELECT',
   'trace_rolled lesson_worker': null,
+  'trace_rollup_failures lesson_admin': 'SELECT',
+  'trace_rollup_failures lesson_api': 'SELECT',
+  'trace_rollup_failures lesson_worker': null,
   'trace_rollups lesson_admin': 'SELECT',
   'trace_rollups lesson_api': 'SELECT',
   'trace_rollups lesson_worker': null,

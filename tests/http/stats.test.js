@@ -27,14 +27,33 @@ const ok = (n, more = {}) => ({
   cost_usd: 0.01,
   ...more,
 });
+const calls = (...list) =>
+  JSON.stringify(list.map(([provider, error_class, cost_usd]) => ({ provider, error_class, cost_usd })));
 const TRACES = [
   ...Array.from({ length: 10 }, (_, n) => ok(n)),
-  ok(20, { provider_used: 'openai', model: 'n', fallback_providers: ['openai'], error_class: 'timeout', llm_call_count: 2, cost_usd: null }),
-  ok(21, { status: 'failed', provider_used: null, error_class: 'auth', total_duration_ms: 7, cost_usd: 0.5, total_tokens: null, prompt_tokens: null }),
+  ok(20, {
+    provider_used: 'openai',
+    model: 'n',
+    fallback_providers: ['openai'],
+    error_class: 'timeout',
+    llm_call_count: 3,
+    llm_calls: calls(['gemini', 'server_error', null], ['gemini', 'truncated', 0.02], ['openai', null, 0.3]),
+    cost_usd: null,
+  }),
+  ok(21, {
+    status: 'failed',
+    provider_used: null,
+    error_class: 'auth',
+    total_duration_ms: 7,
+    cost_usd: 0.5,
+    total_tokens: null,
+    prompt_tokens: null,
+    llm_calls: calls(['openai', 'auth', 0.5]),
+  }),
   ok(22, { status: 'started', provider_used: null, total_duration_ms: null, llm_call_count: 0, cost_usd: null, total_tokens: null, prompt_tokens: null, completion_tokens: null }),
-  { ...ok(0), name: 'before', created_at: '2026-03-01T09:30:00Z', total_duration_ms: 42 },
+  { ...ok(0), name: 'before', created_at: '2026-03-01T09:30:00Z', total_duration_ms: 42, llm_calls: calls(['groq', 'empty', 0.01]) },
   { ...ok(0), name: 'edge', created_at: '2026-03-01T11:00:00Z' },
-  { ...ok(0), name: 'foreign', owner: 'somebody', provider_used: 'gemini', created_at: at(5) },
+  { ...ok(0), name: 'foreign', owner: 'somebody', provider_used: 'gemini', created_at: at(5), llm_calls: calls(['qwen', 'quota', 9]) },
 ];
 
 let stack, call, db;
@@ -136,12 +155,12 @@ const TOTALS = {
   error_rate: 0.083333,
   fallbacks: 1,
   duration_ms: { p50: 500, p95: 2100, p99: 2100, n: 12 },
-  llm_call_count: 13,
+  llm_call_count: 14,
   prompt_tokens: 110,
   completion_tokens: 240,
   total_tokens: 330,
   cost_usd: 0.6,
-  failed_cost_usd: 0.5,
+  failed_cost_usd: 0.52,
   cost_known: 11,
 };
 
@@ -152,8 +171,8 @@ describe('statistics', () => {
     assert.equal(s.from, '2026-03-01T10:00:00+00:00');
     assert.equal(s.to, '2026-03-01T11:00:00+00:00');
     assert.equal(s.bucket, 'minute');
-    assert.deepEqual(s.totals, TOTALS);
-    assert.equal(s.previous.requests, 1);
+    assert.deepEqual(s.totals, { ...TOTALS, failed_calls: 3 });
+    assert.deepEqual([s.previous.requests, s.previous.failed_calls, s.previous.failed_cost_usd], [1, 1, 0.01]);
     assert.deepEqual(s.previous.duration_ms, { p50: 42, p95: 42, p99: 42, n: 1 });
     assert.deepEqual(
       s.by_provider.map(({ provider, requests, cost_usd, error_rate }) => [provider, requests, cost_usd, error_rate]),
@@ -172,6 +191,11 @@ describe('statistics', () => {
         ['openai', 'n', 1],
       ],
     );
+    assert.deepEqual(s.calls_by_provider, [
+      { provider: 'groq', answered: 10, failed_calls: 0, error_rate: 0 },
+      { provider: 'gemini', answered: 0, failed_calls: 2, error_rate: 1 },
+      { provider: 'openai', answered: 1, failed_calls: 1, error_rate: 0.5 },
+    ]);
     assert.deepEqual(s.by_error_class, [
       { error_class: 'auth', count: 1, cost_usd: 0.5 },
       { error_class: 'timeout', count: 1, cost_usd: null },
@@ -220,8 +244,9 @@ describe('statistics', () => {
         cost_usd: null,
         failed_cost_usd: null,
         cost_known: 0,
+        failed_calls: 0,
       });
-    assert.deepEqual([s.by_provider, s.by_model, s.by_error_class], [[], [], []]);
+    assert.deepEqual([s.by_provider, s.by_model, s.calls_by_provider, s.by_error_class], [[], [], [], []]);
     assert.equal(s.series.length, 96);
   });
 
@@ -281,7 +306,7 @@ describe('statistics', () => {
       assertProblem(await call('GET', `/api/traces/stats?${query}`), 400, member));
 
   test('are of own traces for a user, of all for an admin', async () => {
-    assert.ok(!JSON.stringify(await stats(HOUR)).includes('gemini'));
+    assert.ok(!JSON.stringify(await stats(HOUR)).includes('qwen'));
     assert.equal((await stats(HOUR, { as: 'admin' })).totals.requests, 14);
   });
 
