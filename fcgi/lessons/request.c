@@ -1,11 +1,12 @@
 #include "fcgi/lessons/request.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "common/redact.h"
 #include "common/utf8.h"
 
-enum { MODEL_MAX = 200 };
+enum { MODEL_MAX = 200, WORDS_SIZE = 160 /* those of a member, joined */ };
 
 static const char *const members[] = {"outline",       "gradeLevel",      "sections",
                                       "learningStyle", "includeExamples", "includeExercises",
@@ -28,16 +29,22 @@ static bool read_word(struct json_object *body, const char *name, const char *co
 {
     struct json_object *node = json_at(body, name, NULL);
     const char *text = json_text(node);
+    char known[WORDS_SIZE] = "";
+    size_t len = 0;
 
     *value = fallback;
     if (json_is_null(node))
         return true;
-    for (; text != NULL && *words != NULL; words++)
-        if (strcmp(*words, text) == 0) {
-            *value = *words;
+    for (int i = 0; words[i] != NULL; i++) {
+        if (text != NULL && strcmp(words[i], text) == 0) {
+            *value = words[i];
             return true;
         }
-    return err_set(e, ERR_INPUT, "%s: not one of its values", name);
+        if (len < sizeof known)
+            len += (size_t)snprintf(known + len, sizeof known - len, "%s%s", i > 0 ? ", " : "",
+                                    words[i]);
+    }
+    return err_set(e, ERR_INPUT, "%s: one of these expected: %s", name, known);
 }
 
 static bool read_flag(struct json_object *body, const char *name, bool *value, struct err *e)
