@@ -8,52 +8,106 @@
 #include <string.h>
 
 #include "common/buf.h"
-#include "common/json.h"
 
-enum { SECRET_MIN = 8, FORMS_MAX = 512, GROWTH = 4, LOOK_BYTES = 64 };
+enum {
+    SECRET_MIN = 8,
+    SHAPE_MIN = 15, /* bytes of the shortest of the shapes */
+    SECRETS_MAX = 64,
+    GROWTH = 4,
+    LOOK_BYTES = 64,
+    ESCAPES_MAX = 2, /* JSON in JSON, a URL in JSON, and the like */
+    JWT_HEADER_MAX = 512,
+};
 
-/* What a configured secret may look like in a text. */
-static struct form {
+/* The configured ones. */
+static struct secret {
     char *bytes;
     size_t len;
-} forms[FORMS_MAX];
-static size_t form_count;
+} secrets[SECRETS_MAX];
+static size_t secret_count;
 
-enum charset { WORD, DASHED, UPPER_DIGIT, TOKEN };
+enum charset { WORD, DASHED, UPPER_DIGIT, TOKEN, BASE64 };
 
-/* Shapes of published kinds of keys: what they begin with, and how they go on. */
+struct shape;
+static size_t match_token(const struct shape *s, const char *text, size_t len, size_t *from);
+static size_t match_jwt(const struct shape *s, const char *text, size_t len, size_t *from);
+static size_t match_private_key(const struct shape *s, const char *text, size_t len, size_t *from);
+static size_t match_password(const struct shape *s, const char *text, size_t len, size_t *from);
+
+/*
+ * Shapes of published kinds of keys: what they begin with, and how they go on; or else who knows
+ * that. What match() gives is where the key ends, 0 for none; it may begin behind the prefix.
+ */
 static const struct shape {
     const char *prefix;
     enum charset charset;
     size_t min;
     const char *kind;
+    size_t (*match)(const struct shape *s, const char *text, size_t len, size_t *from);
 } shapes[] = {
-    {"sk-ant-", DASHED, 20, "anthropic"},
-    {"sk-", DASHED, 20, "openai"},
-    {"AIza", DASHED, 35, "google"},
-    {"ya29.", DASHED, 20, "google"},
-    {"gsk_", WORD, 40, "groq"},
-    {"hf_", WORD, 30, "huggingface"},
-    {"xai-", WORD, 40, "xai"},
-    {"pplx-", WORD, 40, "perplexity"},
-    {"ghp_", WORD, 36, "github"},
-    {"gho_", WORD, 36, "github"},
-    {"ghu_", WORD, 36, "github"},
-    {"ghs_", WORD, 36, "github"},
-    {"ghr_", WORD, 36, "github"},
-    {"github_pat_", WORD, 40, "github"},
-    {"AKIA", UPPER_DIGIT, 16, "aws"},
-    {"ASIA", UPPER_DIGIT, 16, "aws"},
-    {"xoxb-", DASHED, 10, "slack"},
-    {"xoxa-", DASHED, 10, "slack"},
-    {"xoxp-", DASHED, 10, "slack"},
-    {"xoxr-", DASHED, 10, "slack"},
-    {"xoxs-", DASHED, 10, "slack"},
-    {"Bearer ", TOKEN, 16, "bearer"},
+    {"sk-ant-", DASHED, 20, "anthropic", match_token},
+    {"sk-", DASHED, 20, "openai", match_token},
+    {"AIza", DASHED, 35, "google", match_token},
+    {"ya29.", DASHED, 20, "google", match_token},
+    {"gsk_", WORD, 40, "groq", match_token},
+    {"hf_", WORD, 30, "huggingface", match_token},
+    {"xai-", WORD, 40, "xai", match_token},
+    {"pplx-", WORD, 40, "perplexity", match_token},
+    {"ghp_", WORD, 36, "github", match_token},
+    {"gho_", WORD, 36, "github", match_token},
+    {"ghu_", WORD, 36, "github", match_token},
+    {"ghs_", WORD, 36, "github", match_token},
+    {"ghr_", WORD, 36, "github", match_token},
+    {"github_pat_", WORD, 40, "github", match_token},
+    {"AKIA", UPPER_DIGIT, 16, "aws", match_token},
+    {"ASIA", UPPER_DIGIT, 16, "aws", match_token},
+    {"xoxb-", DASHED, 10, "slack", match_token},
+    {"xoxa-", DASHED, 10, "slack", match_token},
+    {"xoxp-", DASHED, 10, "slack", match_token},
+    {"xoxr-", DASHED, 10, "slack", match_token},
+    {"xoxs-", DASHED, 10, "slack", match_token},
+    {"Bearer ", TOKEN, 16, "bearer", match_token},
+    {"eyJ", DASHED, 10, "jwt", match_jwt},
+    {"-----BEGIN ", BASE64, 20, "private_key", match_private_key},
+    {"//", TOKEN, 6, "password", match_password},
 };
 
 /* Which two bytes can begin a secret or a shape; a text is scanned by this first. */
 static bool begins[256][256];
+
+/*
+ * How bytes are spelt in digits, most significant first. A text may stand anywhere in what was
+ * encoded, and that anywhere in a run of digits: so each run is read from each of its first digits.
+ */
+static struct coding {
+    unsigned bits; /* of a digit */
+    size_t phases; /* after so many digits a byte begins with one again */
+    signed char digits[256];
+} base64 = {6, 4, {0}}, hex = {4, 2, {0}};
+
+/* Bytes of the shortest key there is: shorter runs of digits are not looked into. */
+static size_t shortest = SHAPE_MIN;
+
+/* A text, or what it says without escapes; then at[i] is where its byte i stands in the other. */
+struct view {
+    const char *text;
+    size_t len;
+    const struct view *escaped;
+    const uint32_t *at;
+};
+
+/* What has to go of the text that redact() was given. */
+struct find {
+    size_t from, to;
+    const char *kind; /* NULL: a configured secret */
+};
+
+struct finder {
+    struct arena *a;
+    struct find *finds;
+    size_t count, size;
+    char *decoded; /* as long as the longest view, the first */
+};
 
 static bool *beginning(const char *s)
 {
@@ -71,84 +125,52 @@ static bool in_charset(enum charset set, unsigned char c)
         return isupper(c) || isdigit(c);
     case TOKEN:
         return isalnum(c) || (c != '\0' && strchr("._~+/=-", c) != NULL);
+    case BASE64:
+        return isalnum(c) || c == '+' || c == '/' || c == '=';
     }
     return false;
 }
 
-static void form_add(const char *bytes, size_t len)
+/* ---- what is looked for ---- */
+
+static void init_digits(struct coding *c, const char *digits, const char *same)
 {
-    for (size_t i = 0; i < form_count; i++)
-        if (forms[i].len == len && memcmp(forms[i].bytes, bytes, len) == 0)
-            return;
-    if (form_count == FORMS_MAX) {
-        fputs("redact: too many secrets\n", stderr);
-        abort();
-    }
-    forms[form_count] = (struct form){strndup(bytes, len), len};
-    if (forms[form_count].bytes == NULL)
-        abort();
-    *beginning(bytes) = true;
-    form_count++;
+    memset(c->digits, -1, sizeof c->digits);
+    for (size_t i = 0; digits[i]; i++)
+        c->digits[(unsigned char)digits[i]] = (signed char)i;
+    for (size_t i = 0; same[i]; i++) /* another spelling of the last ones */
+        c->digits[(unsigned char)same[i]] = (signed char)(strlen(digits) - strlen(same) + i);
 }
 
-static void add_url_encoded(struct arena *a, const char *s, bool lower)
+static void init(void)
 {
-    struct buf *b = buf_create(a, 3 * strlen(s));
-
-    for (; *s; s++)
-        if (isalnum((unsigned char)*s) || strchr("-._~", *s))
-            buf_add(b, s, 1);
-        else
-            buf_printf(b, lower ? "%%%02x" : "%%%02X", (unsigned char)*s);
-    form_add(buf_text(b), b->len);
-}
-
-/*
- * Base64 of text that holds the secret depends on how many bytes stand before it:
- * three forms, less the characters that its neighbours influence. `last` are the
- * two digits in which the alphabets of RFC 4648, 4 and 5, differ.
- */
-static void add_base64(struct arena *a, const char *s, size_t skip, const char last[2])
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-    size_t len = strlen(s), first = (skip * 8 + 5) / 6, bits = (skip + len) * 8;
-    struct buf *b = buf_create(a, 2 * len + 8);
-
-    for (size_t i = first; (i + 1) * 6 <= bits; i++) {
-        unsigned value = 0;
-
-        for (size_t bit = i * 6; bit < i * 6 + 6; bit++) {
-            size_t byte = bit / 8 - skip;
-
-            value = value << 1 | (((unsigned char)s[byte] >> (7 - bit % 8)) & 1U);
-        }
-        buf_add(b, value < 62 ? &digits[value] : &last[value - 62], 1);
-    }
-    if (b->len >= SECRET_MIN)
-        form_add(buf_text(b), b->len);
+    if (*beginning(shapes[0].prefix))
+        return;
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        *beginning(shapes[i].prefix) = true;
+    init_digits(&base64, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", "-_");
+    init_digits(&hex, "0123456789abcdef", "ABCDEF");
 }
 
 void redact_secret(const char *secret)
 {
-    struct arena *a;
-    struct buf *json;
-
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-        *beginning(shapes[i].prefix) = true;
+    init();
     if (secret == NULL || strlen(secret) < SECRET_MIN)
         return;
-    a = arena_create();
-    json = buf_create(a, 6 * strlen(secret) + 2);
-    json_write_string(json, secret, strlen(secret));
-    form_add(secret, strlen(secret));
-    form_add(json->data + 1, json->len - 2);
-    add_url_encoded(a, secret, false);
-    add_url_encoded(a, secret, true);
-    for (size_t skip = 0; skip < 3; skip++) {
-        add_base64(a, secret, skip, "+/");
-        add_base64(a, secret, skip, "-_");
+    for (size_t i = 0; i < secret_count; i++)
+        if (strcmp(secrets[i].bytes, secret) == 0)
+            return;
+    if (secret_count == SECRETS_MAX) {
+        fputs("redact: too many secrets\n", stderr);
+        abort();
     }
-    arena_destroy(a);
+    secrets[secret_count] = (struct secret){strdup(secret), strlen(secret)};
+    if (secrets[secret_count].bytes == NULL)
+        abort();
+    *beginning(secret) = true;
+    if (secrets[secret_count].len < shortest)
+        shortest = secrets[secret_count].len;
+    secret_count++;
 }
 
 /* The longest: one secret may begin like another. */
@@ -156,10 +178,10 @@ static size_t match_secret(const char *text, size_t len)
 {
     size_t longest = 0;
 
-    for (size_t i = 0; i < form_count; i++)
-        if (forms[i].len <= len && forms[i].len > longest &&
-            memcmp(forms[i].bytes, text, forms[i].len) == 0)
-            longest = forms[i].len;
+    for (size_t i = 0; i < secret_count; i++)
+        if (secrets[i].len <= len && secrets[i].len > longest &&
+            memcmp(secrets[i].bytes, text, secrets[i].len) == 0)
+            longest = secrets[i].len;
     return longest;
 }
 
@@ -180,56 +202,389 @@ static size_t token_end(enum charset set, const char *text, size_t i, size_t len
     return i;
 }
 
-/*
- * The length of the key-like token at text, and its kind; 0 if there is none. Only what is taken
- * out is read to its end: else "sk-sk-sk-…" would be read again from each of its parts.
- */
-static size_t match_shape(const char *text, size_t len, const char **kind)
+static size_t look_end(size_t from, size_t len)
 {
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        size_t prefix = strlen(shapes[i].prefix), end;
+    return len < from + LOOK_BYTES ? len : from + LOOK_BYTES;
+}
 
-        if (len < prefix + shapes[i].min || memcmp(text, shapes[i].prefix, prefix) != 0)
-            continue;
-        end = token_end(shapes[i].charset, text, prefix,
-                        len < prefix + LOOK_BYTES ? len : prefix + LOOK_BYTES);
-        if (end - prefix >= shapes[i].min && is_random(text + prefix, end - prefix)) {
-            *kind = shapes[i].kind;
-            return token_end(shapes[i].charset, text, end, len);
-        }
+/* Only what is taken out is read to its end: else "sk-sk-sk-…" would be read again from each part.
+ */
+static size_t match_token(const struct shape *s, const char *text, size_t len, size_t *from)
+{
+    size_t prefix = strlen(s->prefix),
+           end = token_end(s->charset, text, prefix, look_end(prefix, len));
+
+    *from = 0;
+    if (end - prefix < s->min || !is_random(text + prefix, end - prefix))
+        return 0;
+    return token_end(s->charset, text, end, len);
+}
+
+/* RFC 7519: "eyJ" is base64 for the brace and the quote that header and payload begin with. */
+static size_t match_jwt(const struct shape *s, const char *text, size_t len, size_t *from)
+{
+    size_t prefix = strlen(s->prefix),
+           end = token_end(DASHED, text, prefix, len < JWT_HEADER_MAX ? len : JWT_HEADER_MAX);
+    size_t payload = end + 1 + prefix;
+
+    *from = 0;
+    if (end < s->min || payload > len || text[end] != '.' ||
+        memcmp(text + end + 1, s->prefix, prefix) != 0 ||
+        token_end(DASHED, text, payload, look_end(payload, len)) < payload + s->min)
+        return 0;
+    end = token_end(DASHED, text, payload, len);
+    return end + 1 < len && text[end] == '.' ? token_end(DASHED, text, end + 1, len) : end;
+}
+
+/* The password of a URL: "//user:password@". The user may be read, and be missing. */
+static size_t match_password(const struct shape *s, const char *text, size_t len, size_t *from)
+{
+    size_t end = strlen(s->prefix), limit = look_end(look_end(end, len), len);
+
+    while (end < limit && (isalnum((unsigned char)text[end]) || strchr("._~%+-", text[end])))
+        end++;
+    *from = end + 1;
+    if (end == limit || text[end] != ':')
+        return 0;
+    while (end < limit && isgraph((unsigned char)text[end]) && !strchr("@/\"'<>", text[end]))
+        end++;
+    if (end == limit || text[end] != '@' || end < *from + s->min ||
+        !is_random(text + *from, end - *from))
+        return 0;
+    return end;
+}
+
+static bool is_at(const char *text, size_t i, size_t len, const char *word)
+{
+    return strlen(word) <= len - i && memcmp(text + i, word, strlen(word)) == 0;
+}
+
+static size_t blanks_end(const char *text, size_t i, size_t len)
+{
+    while (i < len && isspace((unsigned char)text[i]))
+        i++;
+    return i;
+}
+
+/* RFC 7468: BEGIN and END, and what stands between them, also if it is cut off. */
+static size_t match_private_key(const struct shape *s, const char *text, size_t len, size_t *from)
+{
+    static const char label[] = "PRIVATE KEY-----", last[] = "-----END ";
+    size_t i = strlen(s->prefix), limit = look_end(i, len), line, end = 0;
+
+    *from = 0;
+    while (i < limit && !is_at(text, i, len, label) &&
+           (isupper((unsigned char)text[i]) || text[i] == ' '))
+        i++;
+    if (!is_at(text, i, len, label))
+        return 0;
+    line = blanks_end(text, i + strlen(label), len);
+    for (i = token_end(BASE64, text, line, len);
+         i - line >= s->min ||
+         (end > 0 && i > line && is_at(text, blanks_end(text, i, len), len, last));
+         i = token_end(BASE64, text, line, len)) {
+        end = i;
+        line = blanks_end(text, i, len);
     }
+    if (end == 0 || !is_at(text, line, len, last))
+        return end;
+    for (i = line + strlen(last); i < len && !is_at(text, i, len, label); i++)
+        if (!isupper((unsigned char)text[i]) && text[i] != ' ')
+            return line;
+    return i < len ? i + strlen(label) : len;
+}
+
+/* ---- where it is looked for ---- */
+
+/* Where byte i of a view stands in the text that redact() was given. */
+static size_t origin(const struct view *v, size_t i)
+{
+    for (; v->escaped != NULL; v = v->escaped)
+        i = v->at[i];
+    return i;
+}
+
+static void add_find(struct finder *f, size_t from, size_t to, const char *kind)
+{
+    struct find *grown;
+
+    if (f->count == f->size) {
+        f->size = f->size ? 2 * f->size : 16;
+        grown = arena_alloc(f->a, f->size * sizeof *grown);
+        if (f->count > 0)
+            memcpy(grown, f->finds, f->count * sizeof *grown);
+        f->finds = grown;
+    }
+    f->finds[f->count++] = (struct find){from, to, kind};
+}
+
+/* The length of the key-like token at i, where no word goes on; 0 if there is none. */
+static size_t match_shape(const char *text, size_t i, size_t len, size_t *from, const char **kind)
+{
+    size_t end;
+
+    if (i > 0 && in_charset(WORD, (unsigned char)text[i - 1]))
+        return 0;
+    for (size_t n = 0; n < sizeof shapes / sizeof *shapes; n++)
+        if (text[i] == shapes[n].prefix[0] && text[i + 1] == shapes[n].prefix[1] &&
+            is_at(text, i, len, shapes[n].prefix) &&
+            (end = shapes[n].match(&shapes[n], text + i, len - i, from)) > 0) {
+            *kind = shapes[n].kind;
+            return end;
+        }
     return 0;
 }
 
-const char *redact(struct arena *a, const char *text, size_t len, size_t *out_len)
+/* What was found first at or behind *i; *i is then behind it. */
+static bool next_find(const char *text, size_t len, size_t *i, struct find *found)
 {
-    struct buf *out = NULL;
-    size_t kept = 0, i = 0, n;
-    const char *kind;
+    size_t at = *i, n, from = 0;
 
-    if (!*beginning(shapes[0].prefix))
-        redact_secret(NULL); /* the shapes at least */
-    while (i < len) {
-        kind = NULL;
-        if (i + 1 == len || !*beginning(text + i) ||
-            ((n = match_secret(text + i, len - i)) == 0 &&
-             ((i > 0 && in_charset(WORD, (unsigned char)text[i - 1])) ||
-              (n = match_shape(text + i, len - i, &kind)) == 0))) {
-            i++;
+    for (; at + 1 < len; at++) {
+        if (!*beginning(text + at))
             continue;
-        }
-        if (out == NULL)
-            out = buf_create(a, GROWTH * len + 64);
-        buf_add(out, text + kept, i - kept);
-        buf_printf(out, kind ? "[REDACTED:%s]" : "[REDACTED]", kind);
-        i += n;
-        kept = i;
+        found->kind = NULL;
+        if ((n = match_secret(text + at, len - at)) == 0 &&
+            (n = match_shape(text, at, len, &from, &found->kind)) == 0)
+            continue;
+        found->from = at + from;
+        found->to = *i = at + n;
+        return true;
     }
-    if (out == NULL) {
-        *out_len = len;
-        return text;
+    return false;
+}
+
+/* The bytes of all digits but those that begin one too many. */
+static size_t decode(const struct coding *c, const char *text, size_t from, size_t to, char *out)
+{
+    unsigned bits = 0, acc = 0;
+    size_t len = 0;
+
+    for (size_t i = from; i < to; i++) {
+        acc = acc << c->bits | (unsigned)c->digits[(unsigned char)text[i]];
+        bits += c->bits;
+        if (bits >= 8)
+            out[len++] = (char)(acc >> (bits -= 8));
+    }
+    return len;
+}
+
+/* With a key goes each digit that has a bit of it. */
+static void look_into_run(struct finder *f, const struct view *v, const struct coding *c,
+                          size_t from, size_t to)
+{
+    struct find found;
+    size_t len;
+
+    if (f->decoded == NULL)
+        f->decoded = arena_alloc(f->a, v->len);
+    for (size_t begin = from; begin < from + c->phases; begin++) {
+        len = decode(c, v->text, begin, to, f->decoded);
+        for (size_t i = 0; next_find(f->decoded, len, &i, &found);)
+            add_find(f, origin(v, begin + found.from * 8 / c->bits),
+                     origin(v, begin + (found.to * 8 + c->bits - 1) / c->bits), found.kind);
+    }
+}
+
+/* Where a run of min digits or more begins, at from or behind it, and ends; false: there is none.
+ */
+static bool next_run(const struct coding *c, const char *text, size_t min, size_t *from, size_t *to,
+                     size_t len)
+{
+    size_t i = *from, last;
+
+    /* What is no digit rules out all runs that it would be in. */
+    for (; i + min <= len; i = last + 1) {
+        last = i + min - 1;
+        while (last > i && c->digits[(unsigned char)text[last]] >= 0)
+            last--;
+        if (last > i || c->digits[(unsigned char)text[i]] < 0)
+            continue;
+        for (*from = i, i += min; i < len && c->digits[(unsigned char)text[i]] >= 0; i++)
+            continue;
+        *to = i;
+        return true;
+    }
+    return false;
+}
+
+static void look_into_digits(struct finder *f, const struct view *v, const struct coding *c)
+{
+    size_t min = (shortest * 8 + c->bits - 1) / c->bits, to;
+
+    for (size_t from = 0; next_run(c, v->text, min, &from, &to, v->len); from = to)
+        look_into_run(f, v, c, from, to);
+}
+
+static int hex_value(char c)
+{
+    return hex.digits[(unsigned char)c];
+}
+
+/* The code unit of the four digits behind \u; -1: there are none. */
+static long code_unit(const char *s, size_t len)
+{
+    long unit = 0;
+
+    if (len < 6 || s[0] != '\\' || s[1] != 'u')
+        return -1;
+    for (int i = 2; i < 6; i++) {
+        if (hex_value(s[i]) < 0)
+            return -1;
+        unit = unit * 16 + hex_value(s[i]);
+    }
+    return unit;
+}
+
+static size_t put_utf8(char *out, long c)
+{
+    if (c < 0x80) {
+        out[0] = (char)c;
+        return 1;
+    }
+    if (c < 0x800) {
+        out[0] = (char)(0xC0 | c >> 6);
+        out[1] = (char)(0x80 | (c & 0x3F));
+        return 2;
+    }
+    if (c < 0x10000) {
+        out[0] = (char)(0xE0 | c >> 12);
+        out[1] = (char)(0x80 | (c >> 6 & 0x3F));
+        out[2] = (char)(0x80 | (c & 0x3F));
+        return 3;
+    }
+    out[0] = (char)(0xF0 | c >> 18);
+    out[1] = (char)(0x80 | (c >> 12 & 0x3F));
+    out[2] = (char)(0x80 | (c >> 6 & 0x3F));
+    out[3] = (char)(0x80 | (c & 0x3F));
+    return 4;
+}
+
+/* What the escape at s says, of URLs (RFC 3986, 2.1) or JSON (RFC 8259, 7), and how long it is; 0:
+ * it is none. */
+static size_t read_escape(const char *s, size_t len, char *out, size_t *out_len)
+{
+    static const char names[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";
+    long unit = code_unit(s, len), low;
+    const char *name;
+
+    *out_len = 1;
+    if (*s == '%' && len > 2 && hex_value(s[1]) >= 0 && hex_value(s[2]) >= 0) {
+        out[0] = (char)(hex_value(s[1]) * 16 + hex_value(s[2]));
+        return 3;
+    }
+    if (*s != '\\' || len < 2)
+        return 0;
+    if (unit < 0) {
+        name = s[1] ? strchr(names, s[1]) : NULL;
+        out[0] = name ? meant[name - names] : 0;
+        return name ? 2 : 0;
+    }
+    low = code_unit(s + 6, len - 6);
+    if ((unit & 0xFC00) == 0xD800 && low >= 0 && (low & 0xFC00) == 0xDC00) {
+        *out_len = put_utf8(out, 0x10000 + ((unit & 0x3FF) << 10) + (low & 0x3FF));
+        return 12;
+    }
+    *out_len = put_utf8(out, unit);
+    return 6;
+}
+
+/* Where the next escape is, at i or behind it. */
+static size_t find_escape(const struct view *v, size_t i)
+{
+    char bytes[4];
+    size_t n;
+
+    while (i < v->len && ((v->text[i] != '%' && v->text[i] != '\\') ||
+                          read_escape(v->text + i, v->len - i, bytes, &n) == 0))
+        i++;
+    return i;
+}
+
+/* The view without one layer of escapes; NULL: there are none. */
+static const struct view *unescape(struct arena *a, const struct view *v)
+{
+    size_t i = 0, len = 0, n, next = find_escape(v, 0);
+    struct view *out;
+    uint32_t *at;
+    char *text;
+
+    if (next == v->len)
+        return NULL;
+    text = arena_alloc(a, v->len + 1);
+    at = arena_alloc(a, (v->len + 1) * sizeof *at);
+    for (;; next = find_escape(v, i)) {
+        memcpy(text + len, v->text + i, next - i);
+        while (i < next)
+            at[len++] = (uint32_t)i++;
+        at[len] = (uint32_t)i;
+        if (i == v->len)
+            break;
+        i += read_escape(v->text + i, v->len - i, text + len, &n);
+        for (n += len; len < n; len++)
+            at[len] = (uint32_t)next;
+    }
+    out = arena_alloc(a, sizeof *out);
+    *out = (struct view){text, len, v, at};
+    return out;
+}
+
+static void look_into(struct finder *f, const struct view *v)
+{
+    struct find found;
+
+    for (size_t i = 0; next_find(v->text, v->len, &i, &found);)
+        add_find(f, origin(v, found.from), origin(v, found.to), found.kind);
+    look_into_digits(f, v, &base64);
+    look_into_digits(f, v, &hex);
+}
+
+/* ---- taking it out ---- */
+
+/* By where it begins, the longer first; of two of a length the one that is known for sure. */
+static int compare(const void *first, const void *second)
+{
+    const struct find *x = first, *y = second;
+
+    if (x->from != y->from)
+        return x->from < y->from ? -1 : 1;
+    if (x->to != y->to)
+        return x->to > y->to ? -1 : 1;
+    return (x->kind != NULL) - (y->kind != NULL);
+}
+
+static const char *take_out(struct finder *f, const char *text, size_t len, size_t *out_len)
+{
+    struct buf *out = buf_create(f->a, GROWTH * len + 64);
+    size_t kept = 0, n, to;
+
+    qsort(f->finds, f->count, sizeof *f->finds, compare);
+    for (size_t i = 0; i < f->count; i = n) {
+        const struct find *one = &f->finds[i];
+
+        to = one->to;
+        for (n = i + 1; n < f->count && f->finds[n].from < to; n++)
+            if (f->finds[n].to > to)
+                to = f->finds[n].to;
+        buf_add(out, text + kept, one->from - kept);
+        buf_printf(out, one->kind ? "[REDACTED:%s]" : "[REDACTED]", one->kind);
+        kept = to;
     }
     buf_add(out, text + kept, len - kept);
     *out_len = out->len;
     return buf_text(out);
+}
+
+const char *redact(struct arena *a, const char *text, size_t len, size_t *out_len)
+{
+    struct view given = {text, len, NULL, NULL};
+    const struct view *v = &given;
+    struct finder f = {.a = a};
+
+    init();
+    look_into(&f, v);
+    for (int i = 0; i < ESCAPES_MAX && (v = unescape(a, v)) != NULL; i++)
+        look_into(&f, v);
+    *out_len = len;
+    return f.count == 0 ? text : take_out(&f, text, len, out_len);
 }

@@ -10,12 +10,15 @@
 /* Holds what JSON escapes, what URLs encode, and digits of both alphabets of base64. */
 #define SECRET "p\"w\\d/+ \xC3\xBF\xC3\xBE~123"
 
+#define ASCII_SECRET "q\"w\\d/+ ~123"
+
 static struct arena *a;
 
 static void setup(void)
 {
     a = arena_create();
     redact_secret(SECRET);
+    redact_secret(ASCII_SECRET);
 }
 
 static void teardown(void)
@@ -138,6 +141,13 @@ START_TEST(takes_out_what_has_the_shape_of_a_key)
         {"AKIAIOSFODNN7EXAMPLE", "aws"},
         {"xoxb-123456789012-abcdef", "slack"},
         {"Bearer eyJhbGciOiJIUzI1NiJ9.e30.abc-_=", "bearer"},
+        {"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P",
+         "jwt"},
+        {"-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIDh4ZmV3cjQzMjQzMnI0MzI0cjQzcjQz\nMTIz"
+         "NA==\n-----END PRIVATE KEY-----",
+         "private_key"},
+        {"-----BEGIN RSA PRIVATE KEY-----\r\nMC4CAQAwBQYDK2VwBCIEIDh4ZmV3cjQzMjQzMnI0",
+         "private_key"},
     };
     static const char *const around[][2] = {{"", ""},     {"key=", " x"}, {"(", ")"}, {"\"", "\","},
                                             {"\n", "\n"}, {"/", "?x"},    {"-", "!"}};
@@ -147,6 +157,126 @@ START_TEST(takes_out_what_has_the_shape_of_a_key)
             ck_assert_str_eq(
                 redacted(arena_printf(a, "%s%s%s", around[n][0], rows[i][0], around[n][1])),
                 arena_printf(a, "%s[REDACTED:%s]%s", around[n][0], rows[i][1], around[n][1]));
+}
+END_TEST
+
+START_TEST(takes_out_the_password_of_a_url)
+{
+    ck_assert_str_eq(redacted("postgresql://lesson:s3cret-Word@db.example/x"),
+                     "postgresql://lesson:[REDACTED:password]@db.example/x");
+    ck_assert_str_eq(redacted("see redis://:Pa55word@cache:6379."),
+                     "see redis://:[REDACTED:password]@cache:6379.");
+}
+END_TEST
+
+/* ---- in code ---- */
+
+/* Each byte as its hexadecimal digits, behind what tells that they are some. */
+static const char *escaped(const char *s, const char *sign, bool upper)
+{
+    struct buf *b = buf_create(a, 8 * strlen(s) + 1);
+
+    for (; *s; s++) {
+        buf_puts(b, sign);
+        buf_printf(b, upper ? "%02X" : "%02x", (unsigned char)*s);
+    }
+    return buf_text(b);
+}
+
+static const char *in_json(const char *s)
+{
+    struct buf *b = buf_create(a, 6 * strlen(s) + 2);
+
+    json_write_string(b, s, strlen(s));
+    return buf_text(b);
+}
+
+static const char *in_base64(const char *s)
+{
+    return base64(s, strlen(s), "+/");
+}
+
+static const char *in_base64url(const char *s)
+{
+    return base64(s, strlen(s), "-_");
+}
+
+static const char *in_hex(const char *s)
+{
+    return escaped(s, "", false);
+}
+
+static const char *in_upper_hex(const char *s)
+{
+    return escaped(s, "", true);
+}
+
+static const char *in_url(const char *s)
+{
+    return escaped(s, "%", false);
+}
+
+static const char *in_json_escapes(const char *s)
+{
+    return escaped(s, "\\u00", false);
+}
+
+static const char *in_json_in_json(const char *s)
+{
+    return in_json(in_json(s));
+}
+
+static const char *in_url_in_json(const char *s)
+{
+    return in_json(in_url(s));
+}
+
+static const char *base64_in_url(const char *s)
+{
+    return in_url(in_base64(s));
+}
+
+static const char *base64_in_json(const char *s)
+{
+    return in_json_escapes(in_base64(s));
+}
+
+static const char *(*const encoders[])(const char *s) = {
+    in_json,         in_base64,       in_base64url,   in_hex,        in_upper_hex,  in_url,
+    in_json_escapes, in_json_in_json, in_url_in_json, base64_in_url, base64_in_json};
+
+/* What is left of an encoded text has no more of the key than that it was there. */
+START_TEST(takes_out_encoded_keys_wherever_they_stand)
+{
+    static const char *const keys[] = {ASCII_SECRET, "sk-proj-Zk3v9QmT7xLpR2sWyB8nDfGh_J4-cE6aU1",
+                                       "AKIAIOSFODNN7EXAMPLE", "xoxb-123456789012-abcdef"};
+    static const char before[] = "; 7 ?~ key=", behind[] = " .;!";
+
+    for (size_t k = 0; k < sizeof keys / sizeof *keys; k++)
+        for (size_t i = 0; i < sizeof encoders / sizeof *encoders; i++)
+            for (size_t skip = 0; skip < sizeof before - 2; skip++) {
+                const char *text = arena_printf(a, "%s%s%s", before + skip, keys[k], behind);
+                const char *out = redacted(arena_printf(a, "<%s>", encoders[i](text)));
+
+                ck_assert_msg(strstr(out, "[REDACTED") != NULL, "%zu: %s", i, out);
+                ck_assert_msg(strstr(out, keys[k]) == NULL, "%s", out);
+                ck_assert_msg(out[0] == '<' && out[strlen(out) - 1] == '>', "%s", out);
+                ck_assert_msg(strlen(out) <= strlen(encoders[i](before + skip)) +
+                                                 strlen(encoders[i](behind)) + 32,
+                              "%zu: %s", i, out);
+            }
+}
+END_TEST
+
+START_TEST(leaves_what_stands_beside_a_key)
+{
+    ck_assert_str_eq(redacted("50% off \\(x\\) %20sk-0123456789abcdef0123456789abcdef%20 \\n"),
+                     "50% off \\(x\\) %20[REDACTED:openai]%20 \\n");
+    ck_assert_str_eq(redacted("a \\u0073k-0123456789abcdef0123456789abcdef b"),
+                     "a [REDACTED:openai] b");
+    ck_assert_str_eq(redacted("-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIDh4ZmV3cjQz\n"
+                              "-----END PRIVATE KEY-----\nthe end"),
+                     "[REDACTED:private_key]\nthe end");
 }
 END_TEST
 
@@ -167,6 +297,14 @@ START_TEST(leaves_ordinary_words)
         "Masking: sk-proj-****************abcd",
         "MAIzaSyA0123456789abcdefghijklmnopqrstuv is in the middle of a word",
         "\xFF\xFE not even text",
+        "A private key begins with -----BEGIN PRIVATE KEY----- and is kept under lock and key",
+        "postgres://user:password@host/database, as the manual has it, or "
+        "http://example.org:8080/@x",
+        "A token begins with eyJ. So eyJhbGciOiJIUzI1NiJ9 alone is a header, eyJ.eyJ none",
+        "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwAD"
+        "hgGAWjR9awAAAABJRU5ErkJggg==",
+        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 is nothing's SHA-256",
+        "\\frac{1}{2} \\neq 50% of \\\"x\\\", and %41%42%43 or \\u0041\\uD83D\\uDE00 \\u12 %4 %",
     };
 
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
@@ -206,8 +344,11 @@ static double seconds_for(const char *part, size_t len)
 /* What nearly is a key, over and over: work that grew with its square would take minutes. */
 START_TEST(is_linear_in_hostile_texts)
 {
-    static const char *const parts[] = {"sk-",    "sk-ant-", "-sk-a", "xoxb-",   "Bearer ",
-                                        "p\"w\\", "AKIA",    "hf_",   "aaaaaaaa"};
+    static const char *const parts[] = {
+        "sk-",      "sk-ant-",  "-sk-a", "xoxb-",
+        "Bearer ",  "p\"w\\",   "AKIA",  "hf_",
+        "aaaaaaaa", "c2st",     "2d",    "\\\\",
+        "%25",      "eyJ-.eyJ", "//a:a", "-----BEGIN PRIVATE KEY-----A "};
 
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         ck_assert_msg(seconds_for(parts[i], 1 << 18) < 10, "%s", parts[i]);
@@ -228,6 +369,9 @@ Suite *suite_redact(void)
     tcase_add_test(t, takes_out_the_longer_of_two_secrets);
     tcase_add_test(t, leaves_texts_too_short_for_secrets);
     tcase_add_test(t, takes_out_what_has_the_shape_of_a_key);
+    tcase_add_test(t, takes_out_the_password_of_a_url);
+    tcase_add_test(t, takes_out_encoded_keys_wherever_they_stand);
+    tcase_add_test(t, leaves_what_stands_beside_a_key);
     tcase_add_test(t, leaves_ordinary_words);
     tcase_add_test(t, reads_bytes_and_no_byte_more);
     tcase_add_test(t, is_linear_in_hostile_texts);
