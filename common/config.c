@@ -1,8 +1,10 @@
 #include "common/config.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "common/redact.h"
 
@@ -130,7 +132,7 @@ static const struct config_entry {
      "generations queued or running, of one user: more are answered 429"},
 };
 
-enum { ENTRY_COUNT = sizeof entries / sizeof *entries };
+enum { ENTRY_COUNT = sizeof entries / sizeof *entries, CREDENTIAL_MAX = 4096 };
 
 static const struct config_entry *config_find(const char *name)
 {
@@ -151,11 +153,16 @@ static const struct config_entry *config_find(const char *name)
     abort();
 }
 
+/* What files of $CREDENTIALS_DIRECTORY gave; read once, since a value lives as long as we do. */
+static const char *credentials[ENTRY_COUNT];
+
 static const char *value_of(const struct config_entry *c)
 {
     const char *v = getenv(c->name);
 
-    return v && *v ? v : c->fallback;
+    if (v != NULL && *v != '\0')
+        return v;
+    return credentials[c - entries] ? credentials[c - entries] : c->fallback;
 }
 
 const char *config_text(const char *name)
@@ -198,6 +205,40 @@ static bool is_choice(const char *choices, const char *value)
     return false;
 }
 
+/*
+ * systemd.exec(5), LoadCredential=: a secret in a file of its name, which no other process sees in
+ * our environment. The line end that editors leave is no part of it.
+ */
+static bool read_credential(const struct config_entry *c, struct err *e)
+{
+    static char text[CREDENTIAL_MAX + 1];
+    const char *dir = getenv("CREDENTIALS_DIRECTORY");
+    char path[512];
+    bool failed;
+    size_t len;
+    FILE *f;
+
+    credentials[c - entries] = NULL;
+    if (dir == NULL || c->kind != SECRET)
+        return true;
+    if (snprintf(path, sizeof path, "%s/%s", dir, c->name) >= (int)sizeof path)
+        return err_set(e, ERR_INPUT, "CREDENTIALS_DIRECTORY: too long a path");
+    if ((f = fopen(path, "re")) == NULL)
+        return errno == ENOENT ||
+               err_set(e, ERR_INPUT, "%s: its credential: %s", c->name, strerror(errno));
+    len = fread(text, 1, sizeof text, f);
+    failed = ferror(f) || len == sizeof text || memchr(text, '\0', len) != NULL;
+    fclose(f);
+    if (failed)
+        return err_set(e, ERR_INPUT, "%s: its credential: text of at most %d bytes expected",
+                       c->name, CREDENTIAL_MAX);
+    while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == '\r'))
+        len--;
+    if (len > 0 && (credentials[c - entries] = strndup(text, len)) == NULL)
+        abort();
+    return true;
+}
+
 static bool check(const struct config_entry *c, struct err *e)
 {
     const char *v = value_of(c);
@@ -236,7 +277,9 @@ static bool check(const struct config_entry *c, struct err *e)
 
 static void help(enum config_program program, const char *name)
 {
-    printf("%s %s: part of lesson-tracer. Settings come from the environment:\n\n", name, VERSION);
+    printf("%s %s: part of lesson-tracer. Settings come from the environment,\n"
+           "secrets also from files of their names in $CREDENTIALS_DIRECTORY:\n\n",
+           name, VERSION);
     for (size_t i = 0; i < ENTRY_COUNT; i++) {
         const struct config_entry *c = &entries[i];
 
@@ -283,8 +326,10 @@ bool config_init(enum config_program program, const char *name, int argc, char *
             return err_set(e, ERR_INPUT, "%.60s: no such option, see --help", argv[1]);
         exit(0);
     }
+    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}); /* the keys would be in it */
     for (size_t i = 0; i < ENTRY_COUNT; i++)
-        if ((entries[i].programs & (int)program) && !check(&entries[i], e))
+        if ((entries[i].programs & (int)program) &&
+            (!read_credential(&entries[i], e) || !check(&entries[i], e)))
             return false;
     return true;
 }

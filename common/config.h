@@ -1,5 +1,6 @@
 /*
- * config: the settings, all from the environment, all in one table.
+ * config: the settings, all from the environment, secrets also from $CREDENTIALS_DIRECTORY, all in
+ * one table.
  *
  * The table drives parsing, --help and the README. A new setting is a line in
  * config.c. Names are looked up at start-up and in slow paths; asking for one
@@ -22,7 +23,8 @@ enum config_program {
 };
 
 /*
- * Check every setting the program reads; false and ERR_INPUT naming the first bad one. Answers
+ * Check every setting the program reads, and let it leave no core file; false and ERR_INPUT naming
+ * the first bad one. Answers
  * --help and --settings-markdown (all settings, for the README) and exits.
  */
 bool config_init(enum config_program program, const char *name, int argc, char *argv[],

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -135,6 +136,86 @@ START_TEST(hands_secrets_to_redact)
 }
 END_TEST
 
+static void write_credential(const char *dir, const char *text, size_t len)
+{
+    char path[128];
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/OPENAI_API_KEY", dir);
+    f = fopen(path, "w");
+    ck_assert_ptr_nonnull(f);
+    ck_assert_uint_eq(fwrite(text, 1, len, f), len);
+    fclose(f);
+}
+
+START_TEST(reads_secrets_from_files)
+{
+    static const struct {
+        const char *text;
+        size_t len;
+        bool good;
+        const char *value;
+    } rows[] = {
+        {"a key of a file", 15, true, "a key of a file"},
+        {"a key of a line\n", 16, true, "a key of a line"},
+        {"a key of DOS\r\n", 14, true, "a key of DOS"},
+        {"\n", 1, true, NULL},
+        {"", 0, true, NULL},
+        {"two\nlines", 9, false, NULL},
+        {"NUL\0 byte", 9, false, NULL},
+        {"\0", 1, false, NULL},
+    };
+    char dir[] = "/tmp/test_config.XXXXXX", path[128], big[5000];
+    struct arena *a = arena_create();
+    struct err e;
+    size_t len;
+
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    setenv("CREDENTIALS_DIRECTORY", dir, 1);
+    ck_assert(init_with(CONFIG_GENERATOR, NULL, NULL, &e)); /* no file: unset */
+    ck_assert_ptr_null(config_text("OPENAI_API_KEY"));
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        write_credential(dir, rows[i].text, rows[i].len);
+        ck_assert_msg(init_with(CONFIG_GENERATOR, NULL, NULL, &e) == rows[i].good, "%zu", i);
+        if (rows[i].good)
+            ck_assert_pstr_eq(config_text("OPENAI_API_KEY"), rows[i].value);
+        else
+            ck_assert(strncmp(e.text, "OPENAI_API_KEY: ", 16) == 0);
+    }
+    memset(big, 'x', sizeof big);
+    write_credential(dir, big, sizeof big);
+    ck_assert(!init_with(CONFIG_GENERATOR, NULL, NULL, &e));
+    write_credential(dir, "a key of a file", 15);
+    ck_assert(init_with(CONFIG_GENERATOR, NULL, NULL, &e));
+    ck_assert_str_eq(redact(a, "<a key of a file>", 17, &len), "<[REDACTED]>");
+    ck_assert(init_with(CONFIG_GENERATOR, "OPENAI_API_KEY", "of the environment", &e));
+    ck_assert_str_eq(config_text("OPENAI_API_KEY"), "of the environment");
+    snprintf(path, sizeof path, "%s/OPENAI_MODEL", dir); /* no secret: not asked for there */
+    ck_assert_int_eq(symlink("OPENAI_API_KEY", path), 0);
+    ck_assert(init_with(CONFIG_GENERATOR, NULL, NULL, &e));
+    ck_assert_ptr_null(config_text("OPENAI_MODEL"));
+    unlink(path);
+    snprintf(path, sizeof path, "%s/OPENAI_API_KEY", dir);
+    unlink(path);
+    rmdir(dir);
+    unsetenv("CREDENTIALS_DIRECTORY");
+    ck_assert(init_with(CONFIG_GENERATOR, NULL, NULL, &e));
+    arena_destroy(a);
+}
+END_TEST
+
+START_TEST(leaves_no_core_file)
+{
+    struct rlimit limit;
+    struct err e;
+
+    ck_assert(init_with(CONFIG_GENERATOR, NULL, NULL, &e));
+    ck_assert_int_eq(getrlimit(RLIMIT_CORE, &limit), 0);
+    ck_assert_uint_eq(limit.rlim_cur, 0);
+    ck_assert_uint_eq(limit.rlim_max, 0);
+}
+END_TEST
+
 START_TEST(refuses_other_options)
 {
     char *argv[] = {"test", "--verbose", NULL};
@@ -235,6 +316,8 @@ Suite *suite_config(void)
     tcase_add_test(t, reads_booleans);
     tcase_add_test(t, ignores_what_the_program_does_not_read);
     tcase_add_test(t, hands_secrets_to_redact);
+    tcase_add_test(t, reads_secrets_from_files);
+    tcase_add_test(t, leaves_no_core_file);
     tcase_add_test(t, refuses_other_options);
     tcase_add_test(t, lists_all_settings_alphabetically);
     tcase_add_test(t, helps_with_the_settings_of_the_program);
