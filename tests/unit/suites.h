@@ -6,6 +6,7 @@
 
 /* clang-format off */
 #define SUITES(X) \
+    X(address) \
     X(arena) \
     X(breaker) \
     X(buf) \

@@ -87,6 +87,7 @@ static struct llm_endpoint *endpoint_at(const char *base_url)
         .temperature = NAN,
         .attempt_timeout_ms = ATTEMPT_MS,
         .configured = true,
+        .private_allowed = true,
     };
     return e;
 }
@@ -1114,6 +1115,48 @@ START_TEST(an_unknown_host_is_no_connection)
 }
 END_TEST
 
+static const char *const private_hosts[] = {
+    "127.0.0.1", "localhost",          "127.1", "2130706433", "0x7f000001",      "017700000001",
+    "0.0.0.0",   "[::ffff:127.0.0.1]", "[::1]", "[::]",       "169.254.169.254", "10.255.255.1"};
+
+/* Whatever way the host is spelt, and whoever resolves it: nobody is connected to. */
+START_TEST(a_private_address_that_no_setting_names_is_refused)
+{
+    int fd, port = listen_on_loopback(8, &fd);
+    struct llm_endpoint *endpoint =
+        endpoint_at(arena_printf(a, "http://%s:%d/v1", private_hosts[_i], port));
+    struct pollfd incoming = {.fd = fd, .events = POLLIN};
+    struct call *c;
+
+    endpoint->private_allowed = false;
+    c = call_to(endpoint, ATTEMPT_MS);
+    ck_assert_int_eq(c->answer.failure, LLM_CONNECTION);
+    ck_assert_msg(strstr(c->answer.error, "private network") != NULL, "%s", c->answer.error);
+    ck_assert_int_eq(c->status, 0);
+    ck_assert_int_eq(c->timing.connect, LLM_UNKNOWN);
+    ck_assert_int_eq(poll(&incoming, 1, 0), 0);
+    close(fd);
+    call_destroy(c);
+}
+END_TEST
+
+START_TEST(a_proxy_of_the_environment_is_not_asked)
+{
+    static const char *const names[] = {"http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"};
+    static const char bytes[] = HEAD("200 OK") CLOSED ANSWER;
+    struct call *c;
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        setenv(names[i], "http://127.0.0.1:1", 1);
+    c = call_to(start_provider(bytes, sizeof bytes - 1, CLOSE), ATTEMPT_MS);
+    stop_provider();
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        unsetenv(names[i]);
+    ck_assert_int_eq(c->answer.failure, LLM_NONE);
+    call_destroy(c);
+}
+END_TEST
+
 /* An answer with blanks behind it, so many bytes in all. */
 static const char *answer_of(size_t bytes, size_t *len)
 {
@@ -1421,6 +1464,8 @@ static TCase *transfers(void)
     tcase_add_test(t, a_refused_connection_never_was_one);
     tcase_add_test(t, a_connection_that_takes_too_long_is_a_timeout);
     tcase_add_test(t, an_unknown_host_is_no_connection);
+    EACH(t, a_private_address_that_no_setting_names_is_refused, private_hosts);
+    tcase_add_test(t, a_proxy_of_the_environment_is_not_asked);
     EACH(t, takes_sixty_four_kibibytes_of_header_and_no_more, heads);
     EACH(t, takes_four_mebibytes_and_no_more, sizes);
     EACH(t, reads_when_to_come_back, asked);

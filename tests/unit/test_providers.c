@@ -141,6 +141,17 @@ START_TEST(is_configured_by_key_or_base_url)
 }
 END_TEST
 
+START_TEST(only_a_setting_allows_a_private_host)
+{
+    ck_assert(load_with((const char *[]){"OPENAI_API_KEY=k", "GROQ_BASE_URL=http://10.0.0.1/v1",
+                                         "OLLAMA_HOST=127.0.0.1", NULL}));
+    for (size_t n = 0; n < count; n++)
+        ck_assert_msg(endpoints[n].private_allowed == (strcmp(endpoints[n].name, "groq") == 0 ||
+                                                       strcmp(endpoints[n].name, "ollama") == 0),
+                      "%s", endpoints[n].name);
+}
+END_TEST
+
 START_TEST(takes_the_first_key_that_is_set)
 {
     ck_assert(load_with((const char *[]){"GOOGLE_API_KEY=second", "GEMINI_API_KEY=first",
@@ -498,6 +509,7 @@ Suite *suite_providers(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, loads_what_is_in_the_tree);
     tcase_add_test(t, is_configured_by_key_or_base_url);
+    tcase_add_test(t, only_a_setting_allows_a_private_host);
     tcase_add_test(t, takes_the_first_key_that_is_set);
     tcase_add_test(t, is_overridden_by_settings);
     tcase_add_test(t, sends_openai_like_providers_to_the_sample);

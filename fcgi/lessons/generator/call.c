@@ -7,11 +7,13 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "common/config.h"
 #include "common/redact.h"
 #include "common/utf8.h"
+#include "fcgi/lessons/generator/address.h"
 #include "fcgi/lessons/generator/llm/url.h"
 #include "fcgi/lessons/generator/word.h"
 
@@ -181,6 +183,8 @@ static void fail_transfer(struct call *c, CURLcode rc)
         llm_fail(&c->answer, LLM_INVALID_RESPONSE, why);
         break;
     default:
+        if (c->address_refused && !is_connected(c))
+            why = "the host's address is in a private network, and no setting names the host";
         llm_fail(&c->answer, LLM_CONNECTION, why);
         break;
     }
@@ -309,6 +313,18 @@ static int on_request(void *arg, char *ip, char *our_ip, int port, int our_port)
     return again ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 
+/* Before a connection, of each address that the host has, whenever it is looked up. */
+static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *to)
+{
+    struct call *c = arg;
+
+    (void)purpose;
+    if (c->endpoint->private_allowed || address_is_public(&to->addr))
+        return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+    c->address_refused = true;
+    return CURL_SOCKET_BAD;
+}
+
 static void set_headers(struct call *c)
 {
     for (size_t i = 0; c->request.headers[i] != NULL; i++)
@@ -320,6 +336,8 @@ static void set_headers(struct call *c)
 static void set_safety(CURL *easy, bool tls)
 {
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
+    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L); /* would carry x-api-key elsewhere */
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, tls ? "https" : "http");
     curl_easy_setopt(easy, CURLOPT_PROXY, "");
@@ -359,6 +377,8 @@ void call_start(struct call *c, int64_t timeout_ms, const struct llm_prices *pri
     curl_easy_setopt(c->easy, CURLOPT_WRITEDATA, c);
     curl_easy_setopt(c->easy, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(c->easy, CURLOPT_HEADERDATA, c);
+    curl_easy_setopt(c->easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+    curl_easy_setopt(c->easy, CURLOPT_OPENSOCKETDATA, c);
     curl_easy_setopt(c->easy, CURLOPT_PREREQFUNCTION, on_request);
     curl_easy_setopt(c->easy, CURLOPT_PREREQDATA, c);
     loop_transfer_start(c->easy, &c->transfer);

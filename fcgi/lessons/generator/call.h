@@ -40,7 +40,7 @@ struct call {
     char span_id[17], timestamp[32];
     int64_t created_at, started_at, last_byte_at;
     const char *too_large; /* what is */
-    bool idle, sent;
+    bool idle, sent, address_refused;
     size_t header_bytes;
     struct buf body;
     const struct llm_prices *prices;

@@ -56,6 +56,7 @@ struct llm_endpoint {
     double temperature; /* NaN: none is sent */
     long attempt_timeout_ms;
     bool configured;
+    bool private_allowed; /* its host is named by a setting: it may be in our own network */
 };
 
 struct llm_prompt {

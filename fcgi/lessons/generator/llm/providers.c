@@ -77,6 +77,7 @@ static bool load_base_url(struct arena *a, const struct source *s, struct json_o
     const char *setting = base_url_setting(a, p), *value = config_text(setting);
 
     endpoint->configured = endpoint->key != NULL || value != NULL;
+    endpoint->private_allowed = value != NULL;
     if (value == NULL) {
         value = json_text(json_at(data, "base_url", NULL));
         setting = arena_printf(a, "%s: %s.base_url", s->path, p->name);
