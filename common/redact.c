@@ -318,12 +318,13 @@ static void add_find(struct finder *f, size_t from, size_t to, const char *kind)
     f->finds[f->count++] = (struct find){from, to, kind};
 }
 
-/* The length of the key-like token at i, where no word goes on; 0 if there is none. */
-static size_t match_shape(const char *text, size_t i, size_t len, size_t *from, const char **kind)
+/* The length of the key-like token at i, where no word goes on that begins at or behind begin. */
+static size_t match_shape(const char *text, size_t begin, size_t i, size_t len, size_t *from,
+                          const char **kind)
 {
     size_t end;
 
-    if (i > 0 && in_charset(WORD, (unsigned char)text[i - 1]))
+    if (i > begin && in_charset(WORD, (unsigned char)text[i - 1]))
         return 0;
     for (size_t n = 0; n < sizeof shapes / sizeof *shapes; n++)
         if (text[i] == shapes[n].prefix[0] && text[i + 1] == shapes[n].prefix[1] &&
@@ -345,7 +346,7 @@ static bool next_find(const char *text, size_t len, size_t *i, struct find *foun
             continue;
         found->kind = NULL;
         if ((n = match_secret(text + at, len - at)) == 0 &&
-            (n = match_shape(text, at, len, &from, &found->kind)) == 0)
+            (n = match_shape(text, *i, at, len, &from, &found->kind)) == 0)
             continue;
         found->from = at + from;
         found->to = *i = at + n;

@@ -280,6 +280,16 @@ START_TEST(leaves_what_stands_beside_a_key)
 }
 END_TEST
 
+/* What was taken out is no word that the next key would be in the middle of. */
+START_TEST(takes_out_a_key_behind_what_was_taken_out)
+{
+    ck_assert_str_eq(redacted(SECRET "gsk_0123456789abcdefghijABCDEFGHIJ0123456789"),
+                     "[REDACTED][REDACTED:groq]");
+    ck_assert_str_eq(redacted("AKIA0123456789ABCDEFsk-0123456789abcdefABCDEF"),
+                     "[REDACTED:aws][REDACTED:openai]");
+}
+END_TEST
+
 START_TEST(leaves_ordinary_words)
 {
     static const char *const rows[] = {
@@ -369,6 +379,7 @@ Suite *suite_redact(void)
     tcase_add_test(t, takes_out_the_longer_of_two_secrets);
     tcase_add_test(t, leaves_texts_too_short_for_secrets);
     tcase_add_test(t, takes_out_what_has_the_shape_of_a_key);
+    tcase_add_test(t, takes_out_a_key_behind_what_was_taken_out);
     tcase_add_test(t, takes_out_the_password_of_a_url);
     tcase_add_test(t, takes_out_encoded_keys_wherever_they_stand);
     tcase_add_test(t, leaves_what_stands_beside_a_key);
