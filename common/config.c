@@ -26,6 +26,10 @@ static const struct config_entry {
     long min, max;        /* INT */
     const char *help;     /* CHOICE: begins with the choices, in parentheses */
 } entries[] = {
+    {"ADDRESS_CONNECTIONS", INT, CONFIG_SCRIPTS, "100", 1, 65535,
+     "nginx: connections with a request, of one address: more are answered 429"},
+    {"ADDRESS_REQUESTS_PER_SECOND", INT, CONFIG_SCRIPTS, "200", 1, 65535,
+     "nginx: requests of one address, and a second's worth at once: more are answered 429"},
     {"ANTHROPIC_API_KEY", SECRET, CONFIG_GENERATOR, NULL, 0, 0, "key of anthropic"},
     {"ANTHROPIC_BASE_URL", TEXT, CONFIG_GENERATOR, NULL, 0, 0,
      "instead of the URL in PROVIDERS_FILE, without /v1"},
@@ -128,8 +132,13 @@ static const struct config_entry {
      "responders of traces, of which half may export at a time"},
     {"TRACE_RETENTION_DAYS", INT, CONFIG_SCRIPTS, NULL, 1, 36500,
      "scripts/run: delete older traces daily; unset: keep them"},
+    {"USER_POSTS_PER_MINUTE", INT, CONFIG_LESSONS, "600", 0, 1000000,
+     "generations that one user asks for, and a minute's worth at once: more are answered 429; 0: "
+     "no limit"},
     {"USER_QUEUED_MAX", INT, CONFIG_LESSONS, "1000", 1, 10000000,
      "generations queued or running, of one user: more are answered 429"},
+    {"USER_REQUESTS_PER_SECOND", INT, RESPONDERS, "100", 0, 1000000,
+     "requests of one user, and a second's worth at once: more are answered 429; 0: no limit"},
 };
 
 enum { ENTRY_COUNT = sizeof entries / sizeof *entries, CREDENTIAL_MAX = 4096 };

@@ -33,6 +33,7 @@ enum err_kind {
 
 struct err {
     enum err_kind kind;
+    long wait_s; /* ERR_RATE: until it may be tried again; 0: nobody knows, shortly */
     char text[256];
 };
 

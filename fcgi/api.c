@@ -23,6 +23,7 @@ bool api_init(const char *program, struct err *e)
     api.user = db_create(user, program);
     api.admin = db_create(admin, program);
     api.deadline_ms = (int)config_int("DB_REQUEST_MS");
+    http_limit_users(config_int("USER_REQUESTS_PER_SECOND"));
     return true;
 }
 

@@ -21,6 +21,7 @@
 #include "common/log.h"
 #include "common/utf8.h"
 #include "common/uuid.h"
+#include "fcgi/rate.h"
 
 enum {
     LISTEN_FD = 0,
@@ -89,6 +90,7 @@ static const struct {
     [ERR_UNAVAILABLE] = {503, "unavailable", "Service Unavailable", true},
 };
 
+static struct rate user_requests = {.what = "requests", .seconds = 1};
 static volatile sig_atomic_t stopping;
 static sigset_t while_waiting; /* signals are let through only then */
 
@@ -415,7 +417,8 @@ void http_fail_with(struct http_req *req, const struct err *e, const struct http
     if (problems[e->kind].opaque)
         log_error(req->id, "failed", LOG_TEXT("error", e->text));
     if (status == 503 || status == 429)
-        http_add_header(req, "Retry-After: %d", RETRY_AFTER_S);
+        http_add_header(req, "Retry-After: %ld",
+                        e->kind == ERR_RATE && e->wait_s > 0 ? e->wait_s : (long)RETRY_AFTER_S);
     json_begin(&o, NULL, '{');
     utf8_store(text, detail, strlen(detail)); /* a text may have been cut within a character */
     json_put_text(&o, "type", "about:blank");
@@ -581,12 +584,31 @@ static bool is_foreign(const struct http_req *req)
     return origin != NULL && strcmp(origin, param(private_half(req), "REQUEST_ORIGIN")) != 0;
 }
 
+void http_limit_users(long requests_per_second)
+{
+    user_requests.count = user_requests.burst = requests_per_second;
+}
+
+static bool check_rate(const struct http_req *req, struct err *e)
+{
+    long wait_s = rate_take(&user_requests, req->user);
+
+    if (wait_s == 0)
+        return true;
+    err_set(e, ERR_RATE, "user: more than %ld requests a second, try again shortly",
+            user_requests.count);
+    e->wait_s = wait_s;
+    return false;
+}
+
 static bool check_request(const struct http_route *route, struct http_req *req, struct err *e)
 {
     if (!(route->flags & HTTP_OPEN) && *req->user == '\0')
         return err_set(e, ERR_UNAUTHORIZED, "user: nobody is signed in");
     if (strlen(req->user) > USER_MAX_BYTES || !utf8_valid(req->user, strlen(req->user)))
         return err_set(e, ERR_UNAUTHORIZED, "user: not a valid name");
+    if (!(route->flags & HTTP_OPEN) && !check_rate(req, e))
+        return false;
     if (strcmp(req->method, "GET") != 0 && !(route->flags & HTTP_OPEN) && is_foreign(req))
         return err_set(e, ERR_FORBIDDEN, "origin: requests from other sites are refused");
     if (req->param != NULL && !uuid_valid(req->param))
@@ -720,6 +742,7 @@ int http_run(const struct http_route *routes)
         return 1;
     }
     take_signals();
+    rate_init(LISTEN_FD);
     log_info("-", "started");
     while (!stopping) {
         if (next_is_there() && (r = accept_request()) != NULL)

@@ -43,6 +43,9 @@ struct http_route {
  */
 int http_run(const struct http_route *routes);
 
+/* Each user is answered so many requests a second by the responders of this host; 0: no limit. */
+void http_limit_users(long requests_per_second);
+
 const char *http_query(const struct http_req *req, const char *name); /* decoded, or NULL */
 const char *http_header(const struct http_req *req,
                         const char *name); /* "IDEMPOTENCY_KEY", or NULL */

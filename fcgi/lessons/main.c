@@ -12,6 +12,7 @@
 #include "common/redact.h"
 #include "fcgi/api.h"
 #include "fcgi/lessons/request.h"
+#include "fcgi/rate.h"
 
 #ifndef SCHEMA
 #error "SCHEMA: the name of the last migration, from the Makefile"
@@ -54,6 +55,19 @@ static bool check_queue(struct err *e)
     return true;
 }
 
+static bool check_posts(const struct http_req *req, struct err *e)
+{
+    long count = config_int("USER_POSTS_PER_MINUTE");
+    long wait_s = rate_take(&(struct rate){"posts", count, 60, count}, req->user);
+
+    if (wait_s == 0)
+        return true;
+    err_set(e, ERR_RATE, "user: more than %ld generations a minute, try again in %ld s", count,
+            wait_s);
+    e->wait_s = wait_s;
+    return false;
+}
+
 static void create(struct http_req *req)
 {
     struct json_object *body = NULL;
@@ -62,7 +76,7 @@ static void create(struct http_req *req)
     struct err e;
 
     if (!read_key(req, &r, &e) || (body = http_body(req, &e)) == NULL ||
-        !request_read(req->arena, body, &r, &e) || !check_queue(&e)) {
+        !request_read(req->arena, body, &r, &e) || !check_posts(req, &e) || !check_queue(&e)) {
         http_fail(req, &e);
         return;
     }
@@ -84,7 +98,8 @@ static void regenerate(struct http_req *req)
     struct err e;
     struct json_object *body = http_body(req, &e);
 
-    if (body == NULL || !request_read_regenerate(body, &provider, &model, &e) || !check_queue(&e)) {
+    if (body == NULL || !request_read_regenerate(body, &provider, &model, &e) ||
+        !check_posts(req, &e) || !check_queue(&e)) {
         http_fail(req, &e);
         return;
     }

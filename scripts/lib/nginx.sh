@@ -42,6 +42,7 @@ nginx_render() {
 
 	for file in nginx/*.conf nginx/snippets/*.conf; do
 		sed -e "s|@html@|$APP/html|; s|@port@|$PORT|; s|@tls_port@|$TLS_PORT|; s|@sockets@|$SOCKETS/fcgi|" \
+			-e "s|@address_requests@|$ADDRESS_REQUESTS_PER_SECOND|g; s|@address_connections@|$ADDRESS_CONNECTIONS|" \
 			"$file" >"$RUN_DIR/$file"
 	done
 	chown "$SERVICE_USER" "$RUN_DIR"/nginx/*.* "$RUN_DIR"/nginx/snippets/*.*

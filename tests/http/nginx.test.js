@@ -174,7 +174,7 @@ describe('rendered configuration', () => {
   test('no_placeholder_is_left', () => {
     const dir = join(stack.runDir, 'nginx');
     for (const file of readdirSync(dir, { recursive: true }).filter((name) => name.endsWith('.conf')))
-      assert.doesNotMatch(readFileSync(join(dir, file), 'utf8').replaceAll(/#.*$/gm, ''), /@(html|port|tls_port|sockets)@/);
+      assert.doesNotMatch(readFileSync(join(dir, file), 'utf8').replaceAll(/#.*$/gm, ''), /@[a-z_]+@/);
   });
 });
 

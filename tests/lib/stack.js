@@ -33,6 +33,15 @@ const PASSED_ON = [
   'UBSAN_OPTIONS',
 ];
 
+// A test asks more of a service in a second than people do, from one address, as one user. Its limits have tests of
+// their own.
+const UNLIMITED = {
+  ADDRESS_CONNECTIONS: '65535',
+  ADDRESS_REQUESTS_PER_SECOND: '65535',
+  USER_POSTS_PER_MINUTE: '0',
+  USER_REQUESTS_PER_SECOND: '0',
+};
+
 async function freePort() {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -68,6 +77,7 @@ export async function spawnRun({ env = {}, runDir = mkdtempSync(join(tmpdir(), '
       PORT: await freePort(),
       TLS_PORT: await freePort(),
       BUILD_DIR: process.env.TEST_BUILD_DIR,
+      ...UNLIMITED,
       ...env,
     },
     stdio: ['ignore', out, out],

@@ -24,6 +24,7 @@
     X(prices) \
     X(prompt) \
     X(providers) \
+    X(rate) \
     X(redact) \
     X(request) \
     X(retry) \
