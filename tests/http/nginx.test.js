@@ -202,26 +202,6 @@ describe('its own errors', () => {
     );
   });
 
-  // Each must get one answer, and the connection end: else the rest is read as a second request.
-  const MALFORMED = [
-    ['garbage', 'GARBAGE\r\n\r\n', 400],
-    ['two hosts', 'GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n', 400],
-    ['no host', 'GET / HTTP/1.1\r\n\r\n', 400],
-    ['two lengths', 'POST /api/lessons HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx', 400],
-    [
-      'length and chunks',
-      'POST /api/lessons HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
-      400,
-    ],
-    ['NUL in the path', 'GET /\0 HTTP/1.1\r\nHost: a\r\n\r\n', 400],
-    ['space before the colon', 'GET / HTTP/1.1\r\nHost : a\r\n\r\n', 400],
-    ['HTTP/3.1', 'GET / HTTP/3.1\r\nHost: a\r\n\r\n', 505],
-  ];
-  for (const [name, bytes, status] of MALFORMED)
-    test(`malformed request, ${name}`, async () => {
-      assertProblem(await sendBytes(bytes), status, 'invalid_request');
-    });
-
   test('plain_HTTP_on_the_TLS_port_is_told_so', async () => {
     assertProblem(await sendBytes('GET / HTTP/1.1\r\nHost: a\r\n\r\n', stack.tlsUrl), 400, 'invalid_request');
   });
