@@ -7,7 +7,7 @@
 
 #include "common/uuid.h"
 
-enum { PLAIN_MAX = 128 };
+enum { PLAIN_MAX = 128, ID_MAX_DIGITS = 18 };
 
 #define NO_VALUE "null"
 
@@ -106,6 +106,13 @@ static bool is_value(const struct page_request *r, const char *s)
     return r->by_number ? is_number(s) || strcmp(s, NO_VALUE) == 0 : is_time(s);
 }
 
+static bool is_id(const struct page_request *r, const char *s)
+{
+    size_t len = strlen(s);
+
+    return r->numbered ? len <= ID_MAX_DIGITS && strspn(s, "0123456789") == len : uuid_valid(s);
+}
+
 /* "1 hash value id": the form's version first. */
 static const char *make(struct arena *a, uint32_t scope, const char *value, const char *id)
 {
@@ -122,7 +129,7 @@ bool page_begin(struct arena *a, const struct page_request *r, struct page_posit
     if (r->cursor == NULL)
         return true;
     if (!decode(r->cursor, plain) || sscanf(plain, "1 %8x %63s %36s", &scope, value, id) != 3 ||
-        !uuid_valid(id) || !is_value(r, value) || strcmp(make(a, scope, value, id), r->cursor) != 0)
+        !is_id(r, id) || !is_value(r, value) || strcmp(make(a, scope, value, id), r->cursor) != 0)
         return err_set(e, ERR_INPUT, "cursor: not one that this list gave");
     if (scope != hash(r->scope))
         return err_set(e, ERR_INPUT, "cursor: belongs to another filter or sort");

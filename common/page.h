@@ -17,6 +17,7 @@ enum { PAGE_LIMIT_DEFAULT = 50, PAGE_LIMIT_MAX = 200, PAGE_OFFSET_MAX = 10000000
 struct page_request {
     long limit, offset;
     bool by_number;     /* the value is a number, or unknown; else a time */
+    bool numbered;      /* the id is a whole number; else a UUID */
     const char *cursor; /* as given, or NULL */
     const char *scope;
 };

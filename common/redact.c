@@ -66,6 +66,7 @@ static const struct shape {
     {"xoxp-", DASHED, 10, "slack", match_token},
     {"xoxr-", DASHED, 10, "slack", match_token},
     {"xoxs-", DASHED, 10, "slack", match_token},
+    {"lt_", DASHED, 43, "lesson-tracer", match_token},
     {"Bearer ", TOKEN, 16, "bearer", match_token},
     {"eyJ", DASHED, 10, "jwt", match_jwt},
     {"-----BEGIN ", BASE64, 20, "private_key", match_private_key},

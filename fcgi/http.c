@@ -5,6 +5,7 @@
 #include <fcgiapp.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -17,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/config.h"
 #include "common/json.h"
 #include "common/log.h"
 #include "common/utf8.h"
@@ -203,6 +205,13 @@ bool http_query_int(const struct http_req *req, const char *name, long min, long
 const char *http_header(const struct http_req *req, const char *name)
 {
     const char *v = param(private_half(req), arena_printf(req->arena, "HTTP_%s", name));
+
+    return *v ? v : NULL;
+}
+
+const char *http_auth_token(const struct http_req *req)
+{
+    const char *v = param(private_half(req), "AUTH_TOKEN");
 
     return *v ? v : NULL;
 }
@@ -573,12 +582,14 @@ static const struct http_route *find(const struct http_route *routes, struct htt
 
 /*
  * Whether a browser sends this on behalf of another site. A request with neither header is no
- * browser's, and passes.
+ * browser's, and passes; so does one with a bearer token, which no browser adds by itself.
  */
 static bool is_foreign(const struct http_req *req)
 {
     const char *site = http_header(req, "SEC_FETCH_SITE"), *origin = http_header(req, "ORIGIN");
 
+    if (strcmp(param(private_half(req), "AUTH_SCHEME"), "bearer") == 0)
+        return false;
     if (site != NULL)
         return strcmp(site, "same-origin") != 0 && strcmp(site, "none") != 0;
     return origin != NULL && strcmp(origin, param(private_half(req), "REQUEST_ORIGIN")) != 0;
@@ -611,6 +622,8 @@ static bool check_request(const struct http_route *route, struct http_req *req, 
         return false;
     if (strcmp(req->method, "GET") != 0 && !(route->flags & HTTP_OPEN) && is_foreign(req))
         return err_set(e, ERR_FORBIDDEN, "origin: requests from other sites are refused");
+    if ((route->flags & HTTP_ADMIN) && !req->admin)
+        return err_set(e, ERR_FORBIDDEN, "user: for admins alone");
     if (req->param != NULL && !uuid_valid(req->param))
         return err_set(e, ERR_INPUT, "id: UUID expected");
     for (char *p = req->param; p != NULL && *p; p++)
@@ -661,6 +674,32 @@ static struct request *begin(struct request *r)
     return r;
 }
 
+static uid_t nginx_uid; /* as which its workers connect; our own if there is no such user */
+
+static void find_nginx(void)
+{
+    const char *name = config_text("NGINX_USER");
+    const struct passwd *user = getpwnam(name);
+
+    nginx_uid = user ? user->pw_uid : geteuid();
+    if (user == NULL)
+        log_warn("-", "NGINX_USER: no such user", LOG_TEXT("name", name));
+}
+
+/* Whoever connects could say in any user's name what it likes: so who is it? unix(7) */
+static bool is_trusted(int fd)
+{
+    struct ucred peer;
+    socklen_t len = sizeof peer;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+        return false;
+    if (peer.uid == 0 || peer.uid == geteuid() || peer.uid == nginx_uid)
+        return true;
+    log_warn("-", "peer refused", LOG_INT("uid", peer.uid), LOG_INT("pid", peer.pid));
+    return false;
+}
+
 /* A connection whose peer neither sends nor reads is given up after PEER_TIMEOUT_S. */
 static int accept_peer(void)
 {
@@ -669,6 +708,10 @@ static int accept_peer(void)
 
     if (fd < 0)
         return -1;
+    if (!is_trusted(fd)) {
+        close(fd);
+        return -1;
+    }
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
     return fd;
@@ -741,6 +784,7 @@ int http_run(const struct http_route *routes)
         log_error("-", "standard input is no listening socket: start it with spawn-fcgi");
         return 1;
     }
+    find_nginx();
     take_signals();
     rate_init(LISTEN_FD);
     log_info("-", "started");

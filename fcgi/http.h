@@ -4,8 +4,9 @@
  * A responder is a route table given to http_run(): accept, dispatch, answer,
  * one request at a time, until SIGTERM. A request owns its arena; it ends with
  * http_send() or http_fail(), which answer, log and destroy it. Identity comes
- * only from the parameters nginx sets (REMOTE_USER, AUTH_ROLE), never from a
- * header. This is the only file that knows libfcgi and status codes.
+ * only from the parameters nginx sets (REMOTE_USER, AUTH_ROLE, AUTH_SCHEME),
+ * never from a header; and only nginx's workers (NGINX_USER), our own user and
+ * root are listened to. This is the only file that knows libfcgi and status codes.
  */
 #ifndef FCGI_HTTP_H
 #define FCGI_HTTP_H
@@ -26,7 +27,8 @@ struct http_req {
 };
 
 enum http_flag {
-    HTTP_OPEN = 1, /* needs no user */
+    HTTP_OPEN = 1,  /* needs no user */
+    HTTP_ADMIN = 2, /* for admins alone */
 };
 
 /* A route table ends with {0}. ":id" in a pattern stands for one UUID. */
@@ -49,6 +51,9 @@ void http_limit_users(long requests_per_second);
 const char *http_query(const struct http_req *req, const char *name); /* decoded, or NULL */
 const char *http_header(const struct http_req *req,
                         const char *name); /* "IDEMPOTENCY_KEY", or NULL */
+
+/* The bearer token that nginx asks about, where it asks; else NULL. */
+const char *http_auth_token(const struct http_req *req);
 
 /* The whole query string, undecoded; "" if there is none. */
 const char *http_query_string(const struct http_req *req);

@@ -1,7 +1,10 @@
-/* traces: the API over recorded traces. One request at a time, one segment a request. */
+/* traces: the API over recorded traces, and over who did what. One request at a time, one segment a
+ * request. */
 #include <stdio.h>
 #include <string.h>
 
+#include "common/api_token.h"
+#include "common/audit.h"
 #include "common/config.h"
 #include "common/log.h"
 #include "common/trace_stats.h"
@@ -228,6 +231,43 @@ static void delete_some(struct http_req *req)
     http_fail(req, &e);
 }
 
+static void list_audit(struct http_req *req)
+{
+    struct audit_filter f = {
+        .actor = http_query(req, "actor"),
+        .action = http_query(req, "action"),
+        .object = http_query(req, "object"),
+        .from = http_query(req, "from"),
+        .to = http_query(req, "to"),
+    };
+    struct page_request r;
+    struct page page;
+    struct err e;
+
+    if (!api_page_request(req, &r, &e) || !audit_list(api_db(req), req->arena, api_identity(req),
+                                                      &f, &r, SCAN_DEADLINE_MS, &page, &e))
+        http_fail(req, &e);
+    else
+        api_send_page(req, "audit", &r, &page);
+}
+
+/* nginx asks before it lets a request with a bearer token pass: who is it? */
+static void check_token(struct http_req *req)
+{
+    const char *text = http_auth_token(req);
+    struct api_token token;
+    struct err e;
+
+    if (!api_token_use(api_system_db(), req->arena, api_identity(req), text ? text : "",
+                       api_deadline_ms(), &token, &e)) {
+        http_fail(req, &e);
+        return;
+    }
+    http_add_header(req, "X-Auth-User: %s", token.name);
+    http_add_header(req, "X-Auth-Role: %s", token.role);
+    http_send(req, 204);
+}
+
 static void healthz(struct http_req *req)
 {
     http_send_text(req, 200, "ok\n");
@@ -240,6 +280,9 @@ static const char *const stats_query[] = {"bucket", TRACE_FILTER_NAMES NULL};
 static const char *const export_query[] = {"format", "sort", TRACE_FILTER_NAMES NULL};
 static const char *const delete_query[] = {"id", "deleteAll", "confirm", TRACE_FILTER_NAMES NULL};
 
+static const char *const audit_query[] = {
+    API_PAGE_PARAMETERS, "actor", "action", "object", "from", "to", NULL};
+
 static const struct http_route routes[] = {
     {"GET", "/api/traces", list, 0, list_query},
     {"GET", "/api/traces/facets", get_facets, 0, facets_query},
@@ -248,6 +291,8 @@ static const struct http_route routes[] = {
     {"GET", "/api/traces/:id", get, 0, NULL},
     {"DELETE", "/api/traces", delete_some, 0, delete_query},
     {"DELETE", "/api/traces/:id", delete_one, 0, NULL},
+    {"GET", "/api/audit", list_audit, HTTP_ADMIN, audit_query},
+    {"GET", "/auth/token", check_token, HTTP_OPEN, NULL},
     {"GET", "/healthz", healthz, HTTP_OPEN, NULL},
     {"GET", "/healthz/traces", healthz, HTTP_OPEN, NULL},
     {0},

@@ -29,6 +29,7 @@
     X(request) \
     X(retry) \
     X(sample) \
+    X(sha256) \
     X(spool) \
     X(store) \
     X(utf8) \

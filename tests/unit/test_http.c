@@ -87,6 +87,7 @@ static void show(struct http_req *req)
     json_put_text(&o, "q", http_query(req, "q"));
     json_put_text(&o, "query", http_query_string(req));
     json_put_text(&o, "header", http_header(req, "X_TEST"));
+    json_put_text(&o, "token", http_auth_token(req));
     json_end(&o, '}');
     http_puts(req, buf_text(o.buf));
     http_send(req, 200);
@@ -151,6 +152,7 @@ static const struct http_route routes[] = {
     {.method = "POST", .pattern = "/show/:id/again", .handle = show},
     {.method = "GET", .pattern = "/open", .handle = show, .flags = HTTP_OPEN},
     {.method = "POST", .pattern = "/open", .handle = show, .flags = HTTP_OPEN},
+    {.method = "GET", .pattern = "/admins", .handle = show, .flags = HTTP_ADMIN},
     {.method = "GET", .pattern = "/number", .handle = whole_number, .query = takes_n},
     {.method = "POST", .pattern = "/body", .handle = body},
     {.method = "GET", .pattern = "/fail", .handle = fails, .query = takes_q},
@@ -357,7 +359,7 @@ static const struct {
     {{"GET", "/show", NULL, {0}, NULL},
      200,
      "{\"id\":\"4f3a\",\"method\":\"GET\",\"path\":\"/show\",\"user\":\"ann\",\"admin\":false,"
-     "\"param\":null,\"q\":null,\"query\":\"\",\"header\":null}"},
+     "\"param\":null,\"q\":null,\"query\":\"\",\"header\":null,\"token\":null}"},
     {{"GET", "/show", NULL, {"AUTH_ROLE=admin"}, NULL}, 200, "\"admin\":true"},
     {{"GET", "/show", NULL, {"AUTH_ROLE=Admin"}, NULL}, 200, "\"admin\":false"},
     {{"GET", "/show", NULL, {"AUTH_ROLE="}, NULL}, 200, "\"admin\":false"},
@@ -467,6 +469,21 @@ static const struct {
      403,
      "from other sites"},
     {{"GET", "/show", NULL, {"HTTP_SEC_FETCH_SITE=cross-site"}, NULL}, 200, "GET"},
+    {{"DELETE", "/show", NULL, {"AUTH_SCHEME=bearer", "HTTP_ORIGIN=http://there"}, NULL},
+     200,
+     "DELETE"},
+    {{"DELETE", "/show", NULL, {"AUTH_SCHEME=other", "HTTP_ORIGIN=http://there"}, NULL},
+     403,
+     "from other sites"},
+    {{"DELETE", "/show", NULL, {"HTTP_AUTH_SCHEME=bearer", "HTTP_ORIGIN=http://there"}, NULL},
+     403,
+     "from other sites"},
+    {{"GET", "/show", NULL, {"AUTH_TOKEN=lt_x"}, NULL}, 200, "\"token\":\"lt_x\""},
+    {{"GET", "/show", NULL, {"HTTP_AUTH_TOKEN=lt_x"}, NULL}, 200, "\"token\":null"},
+    {{"GET", "/admins", NULL, {0}, NULL}, 403, "user: for admins alone"},
+    {{"GET", "/admins", NULL, {"AUTH_ROLE=Admin"}, NULL}, 403, "user: for admins alone"},
+    {{"GET", "/admins", NULL, {"AUTH_ROLE=admin"}, NULL}, 200, "\"admin\":true"},
+    {{"GET", "/admins", NULL, {"AUTH_ROLE=admin", "REMOTE_USER="}, NULL}, 401, "nobody"},
     {{"POST", "/open", NULL, {"HTTP_ORIGIN=http://there", "REMOTE_USER="}, NULL}, 200, "POST"},
     /* the answer */
     {{"GET", "/show", NULL, {0}, NULL},
@@ -637,6 +654,43 @@ START_TEST(outlives_peers_that_say_nothing_or_nonsense)
 }
 END_TEST
 
+/* ---- who may connect ---- */
+
+enum { NGINX_UID = 33, OTHER_UID = 65534 };
+
+/* Whether a peer of this user is answered. */
+static bool is_answered(uid_t uid)
+{
+    struct buf *request = request_of(&asked[0].ask);
+    pid_t peer = fork();
+    int status;
+
+    if (peer == 0) {
+        char byte;
+        int fd;
+
+        if (setresuid(uid, uid, uid) != 0)
+            _exit(2);
+        fd = connect_responder();
+        (void)send(fd, request->data, request->len, MSG_NOSIGNAL);
+        _exit(read(fd, &byte, 1) == 1 ? 0 : 1);
+    }
+    ck_assert_int_eq(waitpid(peer, &status, 0), peer);
+    ck_assert(WIFEXITED(status) && WEXITSTATUS(status) < 2);
+    return WEXITSTATUS(status) == 0;
+}
+
+START_TEST(listens_to_nginx_and_root_and_itself_alone)
+{
+    if (geteuid() != 0)
+        return; /* nobody else can be played */
+    ck_assert(is_answered(0));
+    ck_assert(is_answered(NGINX_UID));
+    ck_assert(!is_answered(OTHER_UID));
+    assert_status(answer_to(&asked[0].ask), 200);
+}
+END_TEST
+
 static const int signals[] = {SIGTERM, SIGINT, SIGUSR1};
 
 START_TEST(ends_well_when_told_to)
@@ -673,6 +727,7 @@ Suite *suite_http(void)
     EACH(t, a_failure_is_a_problem_document, problems);
     tcase_add_test(t, every_kind_of_failure_is_tested);
     tcase_add_test(t, outlives_peers_that_say_nothing_or_nonsense);
+    tcase_add_test(t, listens_to_nginx_and_root_and_itself_alone);
     EACH(t, ends_well_when_told_to, signals);
     suite_add_tcase(s, t);
     return s;

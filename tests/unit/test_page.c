@@ -169,6 +169,32 @@ START_TEST(a_cursor_of_a_sort_by_number_holds_a_number_or_none)
 }
 END_TEST
 
+static const struct {
+    const char *id;
+    bool number;
+} numbers[] = {{"1", true},
+               {"123456789012345678", true},
+               {"1234567890123456789", false},
+               {"-1", false},
+               {"1x", false},
+               {"f81d4fae-7dec-41d0-a765-00a0c91e6bf6", false}};
+
+START_TEST(a_cursor_of_a_numbered_list_holds_a_number)
+{
+    const struct row row = {newest_first[0].created_at, numbers[_i].id};
+    struct page_request r = {.limit = 1, .numbered = true, .scope = "audit"};
+    struct page_position at;
+    struct err e;
+
+    r.cursor = cursor_of(&row, "audit");
+    ck_assert_int_eq(page_begin(a, &r, &at, &e), numbers[_i].number);
+    if (numbers[_i].number)
+        ck_assert_str_eq(at.id, row.id);
+    r.numbered = false;
+    ck_assert_int_eq(page_begin(a, &r, &at, &e), strlen(row.id) == 36);
+}
+END_TEST
+
 START_TEST(a_cursor_needs_no_escaping_in_a_url)
 {
     const char *cursor = cursor_of(&newest_first[_i], "lessons");
@@ -344,6 +370,7 @@ Suite *suite_page(void)
 
     tcase_add_checked_fixture(t, set_up, tear_down);
     EACH(t, a_cursor_of_a_sort_by_number_holds_a_number_or_none, values);
+    EACH(t, a_cursor_of_a_numbered_list_holds_a_number, numbers);
     tcase_add_test(t, begins_at_the_first_row_without_a_cursor);
     EACH(t, a_cursor_leads_back_to_its_row, newest_first);
     EACH(t, a_cursor_needs_no_escaping_in_a_url, newest_first);

@@ -140,6 +140,7 @@ START_TEST(takes_out_what_has_the_shape_of_a_key)
         {"github_pat_11ABCDEFG0abcdefghijklmnopqrstuvwxyz0123456789", "github"},
         {"AKIAIOSFODNN7EXAMPLE", "aws"},
         {"xoxb-123456789012-abcdef", "slack"},
+        {"lt_0123456789abcdefghijABCDEFGHIJ0123456789_-x", "lesson-tracer"},
         {"Bearer eyJhbGciOiJIUzI1NiJ9.e30.abc-_=", "bearer"},
         {"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P",
          "jwt"},
