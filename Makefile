@@ -116,8 +116,8 @@ install: all
 	$(INSTALL) -d $(addprefix $(DESTDIR)$(PREFIX)/,lib/lesson-tracer/scripts/lib share/lesson-tracer/html \
 	    share/lesson-tracer/sql/migrations share/lesson-tracer/sql/views share/lesson-tracer/nginx/snippets)
 	$(INSTALL) $(PROGRAMS) $(DESTDIR)$(PREFIX)/lib/lesson-tracer/
-	$(INSTALL) scripts/migrate scripts/cleanup scripts/restart $(DESTDIR)$(PREFIX)/lib/lesson-tracer/scripts/
-	$(INSTALL) -m 644 $(addprefix scripts/lib/,app.sh common.sh conninfo.sh run_dir.sh) $(DESTDIR)$(PREFIX)/lib/lesson-tracer/scripts/lib/
+	$(INSTALL) scripts/migrate scripts/cleanup scripts/restart scripts/token scripts/user $(DESTDIR)$(PREFIX)/lib/lesson-tracer/scripts/
+	$(INSTALL) -m 644 $(addprefix scripts/lib/,app.sh common.sh conninfo.sh operator.sh run_dir.sh) $(DESTDIR)$(PREFIX)/lib/lesson-tracer/scripts/lib/
 	$(INSTALL) -m 644 fcgi/lessons/generator/llm/*.json $(DESTDIR)$(PREFIX)/share/lesson-tracer/
 	$(INSTALL) -m 644 sql/migrations/*.sql $(DESTDIR)$(PREFIX)/share/lesson-tracer/sql/migrations/
 	$(INSTALL) -m 644 sql/views/*.sql $(DESTDIR)$(PREFIX)/share/lesson-tracer/sql/views/

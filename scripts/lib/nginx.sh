@@ -43,8 +43,11 @@ nginx_render() {
 	for file in nginx/*.conf nginx/snippets/*.conf; do
 		sed -e "s|@html@|$APP/html|; s|@port@|$PORT|; s|@tls_port@|$TLS_PORT|; s|@sockets@|$SOCKETS/fcgi|" \
 			-e "s|@address_requests@|$ADDRESS_REQUESTS_PER_SECOND|g; s|@address_connections@|$ADDRESS_CONNECTIONS|" \
+			-e "s|@auth_url@|$AUTH_REQUEST_URL|; s|@auth_origin@|${AUTH_REQUEST_URL%"/${AUTH_REQUEST_URL#*://*/}"}|" \
+			-e "s|include snippets/auth-basic.conf;|include snippets/auth-$AUTH_MODE.conf;|" \
 			"$file" >"$RUN_DIR/$file"
 	done
+	[ "$AUTH_MODE" != mtls ] || cp "$AUTH_CLIENT_CA" "$RUN_DIR/nginx/clients.crt"
 	chown "$SERVICE_USER" "$RUN_DIR"/nginx/*.* "$RUN_DIR"/nginx/snippets/*.*
 }
 

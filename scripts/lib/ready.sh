@@ -5,12 +5,23 @@ READY_SECONDS=60
 PROVIDER_SECONDS=3
 FIRST_LESSON_SECONDS=30
 
+CREDENTIALS= # of the admin, as curl has them in a file
+
+# Where no password signs in, a token does, for as long as this takes.
+ready_sign_in() {
+	CREDENTIALS="user = \"admin:$ADMIN_PASSWORD\""
+	[ "$AUTH_MODE" != basic ] || return 0
+	CREDENTIALS=$(DATABASE_URL=$(database_url "$OPERATOR" "$OPERATOR_DATABASE_PASSWORD") \
+		scripts/token create --name admin --role admin --expires 5m 2>>"$LOG_DIR/token.log") || die "see $LOG_DIR/token.log"
+	CREDENTIALS="header = \"Authorization: Bearer $CREDENTIALS\""
+}
+
 # call METHOD PATH [CURL-ARG...], as the admin. The password is not in ps.
 call() {
 	local method=$1 path=$2
 
 	shift 2
-	printf 'user = "admin:%s"\n' "$ADMIN_PASSWORD" |
+	printf '%s\n' "$CREDENTIALS" |
 		curl -q -K - -s --noproxy '*' --max-time 10 -X "$method" "$@" "$BASE_URL$path"
 }
 
@@ -79,6 +90,18 @@ ready_chain() {
 	SQL
 }
 
+ready_logins() {
+	case $AUTH_MODE in
+	basic)
+		echo "  Sign in    admin $ADMIN_PASSWORD    all lessons and traces"
+		echo "             user  $USER_PASSWORD    their own"
+		;;
+	request) echo "  Sign in    as $AUTH_REQUEST_URL says" ;;
+	mtls) echo "  Sign in    with a certificate of $AUTH_CLIENT_CA, at $TLS_URL" ;;
+	esac
+	echo "             (scripts/user: who may; scripts/token: for machines)"
+}
+
 ready_print() {
 	local trace
 
@@ -88,10 +111,9 @@ ready_print() {
 		lesson-tracer is ready.
 
 		  Pages      $BASE_URL/    (or $TLS_URL/, with a certificate of its own)
-		  Sign in    admin $ADMIN_PASSWORD    all lessons and traces
-		             user  $USER_PASSWORD    their own
+$(ready_logins)
 		  A trace    $([ -n "$trace" ] && echo "$BASE_URL/traces/$trace" || echo "none yet")
-		  Generate   curl -u user:$USER_PASSWORD -H 'Content-Type: application/json' -d '{"outline":"Why the moon has phases"}' $BASE_URL/api/lessons
+		  Generate   curl $([ "$AUTH_MODE" = basic ] && echo "-u user:$USER_PASSWORD" || echo "-H 'Authorization: Bearer TOKEN'") -H 'Content-Type: application/json' -d '{"outline":"Why the moon has phases"}' $BASE_URL/api/lessons
 		  Providers  $(ready_chain)
 		             To add one, start with its key: OPENAI_API_KEY, ANTHROPIC_API_KEY, GROQ_API_KEY, GEMINI_API_KEY,
 		             HF_TOKEN, DASHSCOPE_API_KEY, or OLLAMA_HOST.

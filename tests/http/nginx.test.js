@@ -10,10 +10,11 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
 import { until } from '../lib/api.js';
+import { locationsOf } from '../lib/nginx.js';
 import { startStack } from '../lib/stack.js';
 
 const SOME_ID = '00000000-0000-4000-8000-000000000000';
-const IDENTITY = ['REMOTE_USER', 'AUTH_ROLE', 'REQUEST_ID'];
+const IDENTITY = ['REMOTE_USER', 'AUTH_ROLE', 'AUTH_SCHEME', 'REQUEST_ID'];
 
 let stack;
 
@@ -119,31 +120,23 @@ describe('identity', () => {
 });
 
 describe('rendered configuration', () => {
-  // site.conf with its includes in place, as [location, [directives]].
-  function locations() {
-    const dir = join(stack.runDir, 'nginx');
-    const expand = (file) =>
-      readFileSync(join(dir, file), 'utf8')
-        .replaceAll(/#.*$/gm, '')
-        .replaceAll(/include (snippets\/[a-z-]+\.conf);/g, (_, inner) => expand(inner));
-    const blocks = expand('site.conf').matchAll(
-      /location ((?:"[^"]*"|[^{"])+?)\s*\{((?:[^{}'"]|'[^']*'|"[^"]*"|\{\s*\})*)\}/g,
-    );
-
-    return [...blocks].map(([, name, body]) => [name, body.split(/;\s*/).map((line) => line.trim().split(/\s+/))]);
-  }
+  const locations = () =>
+    locationsOf(join(stack.runDir, 'nginx')).map(({ match, path, lines }) => [`${match} ${path}`.trim(), lines]);
   const responders = () => locations().filter(([, lines]) => lines.some(([name]) => name === 'fastcgi_pass'));
 
   test('finds_the_locations', () => {
     assert.ok(locations().length >= 12);
-    assert.equal(responders().length, 7);
+    assert.equal(responders().length, 8);
   });
 
   test('every_responder_is_told_everything_once', () => {
-    const told = responders().map(([name, lines]) => [
+    const params = ([name, lines]) => [
       name,
       lines.filter(([directive]) => directive === 'fastcgi_param').map(([, param]) => param),
-    ]);
+    ];
+    const told = responders()
+      .filter(([name]) => name !== '= /auth/token')
+      .map(params);
 
     for (const [name, params] of told) {
       assert.equal(new Set(params).size, params.length, `a duplicate in ${name}`);
@@ -152,19 +145,39 @@ describe('rendered configuration', () => {
     }
   });
 
-  test('who_needs_no_password_has_no_name', () => {
-    const open = locations().filter(([, lines]) => lines.some((line) => line.join(' ') === 'auth_basic off'));
+  test('whose_token_it_is_is_asked_with_the_token_alone', () => {
+    const [, lines] = responders().find(([name]) => name === '= /auth/token');
+    const said = lines.map((line) => line.join(' '));
 
-    assert.ok(open.length >= 4);
-    for (const [name, lines] of open.filter(([name]) => name !== '= /problem'))
-      assert.ok(
-        lines.some((line) => line.join(' ') === 'set $auth_user ""'),
-        name,
-      );
+    assert.deepEqual(
+      said.filter((line) => line.startsWith('fastcgi_param')),
+      [
+        'fastcgi_param REQUEST_ID $request_id',
+        'fastcgi_param REQUEST_METHOD GET',
+        'fastcgi_param DOCUMENT_URI $document_uri',
+        'fastcgi_param AUTH_TOKEN $auth_token',
+      ],
+    );
+    for (const line of ['internal', 'fastcgi_pass_request_headers off', 'fastcgi_pass_request_body off'])
+      assert.ok(said.includes(line), line);
+  });
+
+  test('who_is_not_asked_has_no_name', () => {
+    const all = locations();
+    const open = all.filter(([, lines]) => lines.some((line) => line.join(' ') === 'auth_request off'));
+
+    assert.ok(open.length >= 6);
+    for (const [name, lines] of open) {
+      assert.ok(lines.some((line) => line.join(' ') === 'auth_basic off'), name);
+      assert.ok(!lines.some(([directive]) => ['set', 'auth_request_set'].includes(directive)), name);
+    }
+    for (const [name, lines] of all.filter((location) => !open.includes(location)))
+      assert.ok(!lines.some(([directive]) => /^(auth_|satisfy|set$)/.test(directive)), name);
   });
 
   test('everything_sets_the_headers', () => {
-    for (const [name, lines] of locations().filter(([name]) => name !== '= /problem' && name !== '@drop'))
+    const inner = ['= /problem', '= /auth', '= /auth/token', '@drop'];
+    for (const [name, lines] of locations().filter(([name]) => !inner.includes(name)))
       assert.ok(
         lines.some((line) => line.join(' ').startsWith('add_header X-Request-Id $request_id always')),
         name,
