@@ -6,37 +6,79 @@ import { filtersOf } from './filters.js';
 import { useEffect, useState } from './preact.js';
 import { held } from './store.js';
 
+const BESIDE = 2; // by time: the trace itself and the one after it
 const PAGE_SIZE = 200;
-const PAGES_MAX = 10; // a trace further down than this has no neighbours
+const PAGES_MAX = 10; // by value: a trace further down than this has no neighbours; by time: so many of one microsecond
 
 export const listQuery = () => held('traces.query', '').replace(/^\?/, '');
 
 // Gives {previous, next}: ids; null where there is none, or not yet.
-export function useNeighbours(id) {
+export function useNeighbours(id, createdAt) {
   const [found, setFound] = useState({});
 
   useEffect(() => {
     let current = true;
 
     setFound({});
-    neighbours(id).then((pair) => current && setFound(pair), () => {}); // without them the page is whole
+    neighbours(id, createdAt).then((pair) => current && setFound(pair), () => {}); // without them the page is whole
     return () => {
       current = false;
     };
-  }, [id]);
+  }, [id, createdAt]);
 
   return { previous: found.previous ?? null, next: found.next ?? null };
 }
 
-// From the page of the list that was left; when there is nothing before it, from the list's beginning.
-async function neighbours(id) {
+async function neighbours(id, createdAt) {
   const query = Object.fromEntries(new URLSearchParams(listQuery()));
   const { cursor = '', sort } = query;
-  const filters = { ...filtersOf(query, now()), sort };
-  const near = await lookFrom(id, filters, cursor);
+  const filters = filtersOf(query, now());
 
-  return near.previous || !cursor ? near : lookFrom(id, filters, '');
+  if (!sort || sort.endsWith('created_at')) return besideInTime({ id, createdAt }, filters, sort === 'created_at');
+  const near = await lookFrom(id, { ...filters, sort }, cursor);
+  return near.previous || !cursor ? near : lookFrom(id, { ...filters, sort }, '');
 }
+
+// ---- a list by time: each way the list that begins at the trace ------------------------------
+
+async function besideInTime(trace, filters, oldestFirst) {
+  const { createdAt } = trace;
+  const [older, newer] = await Promise.all([
+    firstBeyond(trace, { ...filters, to: earliest(filters.to, microsecondAfter(createdAt)), sort: '-created_at' }),
+    firstBeyond(trace, { ...filters, from: latest(filters.from, createdAt), sort: 'created_at' }),
+  ]);
+
+  return oldestFirst ? { previous: older, next: newer } : { previous: newer, next: older };
+}
+
+// Traces of the same microsecond are in the order of their ids; those on this side of it come first.
+async function firstBeyond({ id, createdAt }, list) {
+  const isBeyond = list.sort === 'created_at' ? (other) => other > id : (other) => other < id;
+  let cursor = '';
+
+  for (let page = 0; page < PAGES_MAX && cursor !== null; page++) {
+    const { data } = await get(path.traces({ ...list, cursor, view: 'summary', limit: page === 0 ? BESIDE : PAGE_SIZE }));
+    const beyond = data.traces.find((trace) => trace.created_at !== createdAt || isBeyond(trace.id));
+
+    if (beyond) return beyond.id;
+    cursor = data.next_cursor;
+  }
+  return null;
+}
+
+const earliest = (a, b) => (a && Date.parse(a) < Date.parse(b) ? a : b);
+const latest = (a, b) => (a && Date.parse(a) > Date.parse(b) ? a : b);
+
+// `to` is no part of a list, so it has to be later than the trace by the least there is:
+// "…T10:00:00.9+00:00" → "…T10:00:00.900001Z"
+export function microsecondAfter(iso) {
+  const fraction = Number((/\.(\d+)/.exec(iso)?.[1] ?? '').padEnd(6, '0')) + 1;
+  const second = Date.parse(iso.replace(/\.\d+/, '')) + (fraction === 1_000_000 ? 1000 : 0);
+
+  return `${new Date(second).toISOString().slice(0, 19)}.${String(fraction % 1_000_000).padStart(6, '0')}Z`;
+}
+
+// ---- a list by value: page by page, from the one that was left ------------------------------
 
 async function lookFrom(id, filters, from) {
   let cursor = from;

@@ -63,7 +63,7 @@ function TracePage() {
   return html`
     <div class="trace">
       <header class="page-head">
-        <${Places} id=${id} tab=${query.tab} />
+        <${Places} trace=${trace} tab=${query.tab} />
         <h1>${name}</h1>
         <p class="page-meta">
           <${Status} words=${TRACE_STATUS} status=${trace.status} />
@@ -92,8 +92,8 @@ const lessonOf = ({ lesson_id: id, outline_preview: outline, request_data: optio
 const listAddress = () => `/traces${listQuery() ? `?${listQuery()}` : ''}`;
 
 // Back to the list, and on to the traces beside this one in it.
-function Places({ id, tab }) {
-  const { previous, next } = useNeighbours(id);
+function Places({ trace, tab }) {
+  const { previous, next } = useNeighbours(trace.id, trace.created_at);
   const address = (other) => other && `/traces/${other}${tab ? `?tab=${encodeURIComponent(tab)}` : ''}`;
   const go = (other) => () => (other ? location.assign(address(other)) : false);
 

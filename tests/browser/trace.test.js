@@ -311,22 +311,31 @@ test('previous_and_next_stay_within_the_list_as_it_was_left', async () => {
   await stack.psql(`
     INSERT INTO lesson_traces (owner, status, request_data, created_at)
     SELECT 'admin', CASE n % 2 WHEN 0 THEN 'failed' ELSE 'completed' END,
-           jsonb_build_object('outline', 'Old trace ' || n), now() - n * interval '1 hour'
-      FROM generate_series(1, 8) n`);
+           jsonb_build_object('outline', 'Old trace ' || n), now() - n / 4 * interval '1 hour'
+      FROM generate_series(1, 8) n`); // the second and the third that failed are of the same time
   const { traces } = await (await stack.fetch('/api/traces?status=failed&view=summary', { as: 'admin' })).json();
   const ids = traces.filter((one) => one.outline_preview.startsWith('Old trace')).map((one) => one.id);
   const at = (i) => page.waitForURL(`**/traces/${ids[i]}*`);
+  const sizes = [];
+  const onRequest = (request) => {
+    const url = new URL(request.url());
+    if (url.pathname === '/api/traces') sizes.push(Number(url.searchParams.get('limit')));
+  };
 
   // As the list leaves it.
+  await open('', ids[1]);
   await page.evaluate(() => sessionStorage.setItem('lesson-tracer.traces.query', '"?status=failed"'));
   await open('?tab=json', ids[1]);
   await page.getByRole('link', { name: 'Next', exact: true }).click();
   await at(2);
   assert.match(page.url(), /tab=json/, 'the tab stays');
   await page.getByRole('link', { name: 'Next', exact: true }).waitFor();
+  page.on('request', onRequest);
   await page.keyboard.press('j');
   await at(3);
   await page.getByRole('link', { name: 'Previous', exact: true }).waitFor();
+  page.off('request', onRequest);
+  assert.deepEqual(sizes, [2, 2], 'one short list each way');
   assert.ok(await page.getByRole('button', { name: 'Next', exact: true }).isDisabled(), 'the last one');
   await page.keyboard.press('k');
   await at(2);
@@ -335,6 +344,10 @@ test('previous_and_next_stay_within_the_list_as_it_was_left', async () => {
     '/traces?status=failed',
     'back to the list as it was',
   );
+  await page.getByRole('link', { name: 'Previous', exact: true }).waitFor();
+  await page.keyboard.press('k');
+  await at(1);
+  await page.getByRole('link', { name: 'Next', exact: true }).waitFor();
   await page.evaluate(() => sessionStorage.clear());
   assert.deepEqual(page.faults, []);
 });
