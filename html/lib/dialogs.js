@@ -5,7 +5,7 @@ import { deleteLesson, deleteTrace, regenerateLesson } from './api.js';
 import { ProviderChoice } from './choice.js';
 import { firstLine, plural } from './format.js';
 import { Button, Refusal } from './parts.js';
-import { html, useEffect, useId, useRef, useState } from './preact.js';
+import { html, useEffect, useId, useLayoutEffect, useRef, useState } from './preact.js';
 import { held, hold } from './store.js';
 
 // Modal while it is drawn. Escape or a click beside it calls onClose; focus goes back where it was.
@@ -13,10 +13,15 @@ export function Dialog({ title, onClose, children }) {
   const element = useRef(null);
   const id = useId();
 
-  useEffect(() => {
+  // A layout effect: one that waits for the next picture would give the focus back after the next key.
+  useLayoutEffect(() => {
+    const dialog = element.current;
     const before = document.activeElement;
-    element.current.showModal();
-    return () => before?.isConnected && before.focus();
+    dialog.showModal();
+    return () => {
+      dialog.close(); // while it is modal, nothing beside it takes the focus
+      if (before?.isConnected) before.focus();
+    };
   }, []);
 
   const onCancel = (event) => {

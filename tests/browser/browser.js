@@ -13,6 +13,7 @@ const ARGS = [
   '--disable-sync',
 ];
 const PATIENCE_MS = 20_000;
+const SLOWDOWN = Number(process.env.BROWSER_SLOWDOWN ?? 1); // 6: as on a machine six times slower, where races show
 
 // close() ends the browser. page() opens a page in a profile of its own; its `faults` is the list of
 // what went wrong on it so far: script errors, console errors, CSP and Trusted Types violations, and
@@ -34,10 +35,17 @@ export async function openBrowser(stack) {
     opened.setDefaultTimeout(PATIENCE_MS);
     opened.faults = [];
     await watch(opened, stack.baseUrl, expect);
+    if (SLOWDOWN > 1) await slowDown(opened);
     return opened;
   }
 
   return { page, close: () => browser.close() };
+}
+
+async function slowDown(page) {
+  const devtools = await page.context().newCDPSession(page);
+
+  await devtools.send('Emulation.setCPUThrottlingRate', { rate: SLOWDOWN });
 }
 
 async function watch(page, baseUrl, expect) {

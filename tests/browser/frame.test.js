@@ -89,6 +89,7 @@ test('a_running_lesson_can_be_cancelled_by_keyboard', async () => {
   await page.keyboard.press('Tab');
   assert.equal(await page.evaluate(() => document.activeElement.className), 'skip');
   await page.keyboard.press('Enter');
+  await page.waitForFunction(() => document.activeElement.id === 'main'); // the browser gets there with the next picture
   await page.keyboard.press('Tab');
   await page.keyboard.type('Keys: what the fingers know');
   await page.getByLabel('Provider').selectOption('sample');
@@ -109,6 +110,22 @@ test('a_running_lesson_can_be_cancelled_by_keyboard', async () => {
   await page.keyboard.press('Enter');
   await row.waitFor({ state: 'detached' });
   await page.getByLabel('Provider').selectOption('');
+  assert.deepEqual(page.faults, []);
+});
+
+test('a_dialog_that_ends_gives_the_focus_back_at_once', async () => {
+  await visit(addresses[1]);
+  const given = await page.evaluate(async () => {
+    const button = [...document.querySelectorAll('main button')].find((one) => one.textContent.trim() === 'Delete');
+    button.focus();
+    button.click();
+    while (!document.querySelector('dialog[open]')) await new Promise((done) => setTimeout(done));
+    document.querySelector('dialog').dispatchEvent(new Event('cancel', { cancelable: true }));
+    await Promise.resolve(); // it is drawn before the next task, and so before the next key
+    await Promise.resolve();
+    return document.querySelector('dialog') === null && document.activeElement === button;
+  });
+  assert.ok(given);
   assert.deepEqual(page.faults, []);
 });
 
