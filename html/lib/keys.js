@@ -16,6 +16,19 @@ const KEY = 'single-keys';
 
 let areOn = kept(KEY, true);
 
+const listeners = new Set();
+
+// Gives keyHint(key): how to name a key beside what it does, null while it does nothing.
+export function useKeyHint() {
+  const [, changed] = useState({});
+
+  useEffect(() => {
+    listeners.add(changed);
+    return () => listeners.delete(changed);
+  }, []);
+  return (key) => (areOn ? key : null);
+}
+
 const tables = new Set(); // refs: a view's table is new each time it is drawn
 
 export function useKeys(table) {
@@ -38,6 +51,9 @@ addEventListener('keydown', (event) => {
   if (entry && entry.act(event) !== false) event.preventDefault();
 });
 
+// withHint('Refresh', 'r') → "Refresh: r"
+export const withHint = (words, hint) => (hint ? `${words}: ${hint}` : words);
+
 const NO_TEXT = ['button', 'checkbox', 'radio', 'reset', 'submit'];
 
 function takesText(element) {
@@ -48,18 +64,19 @@ function takesText(element) {
 // "?" and its button.
 export function KeysHelp() {
   const [open, setOpen] = useState(false);
+  const hint = useKeyHint();
 
   useKeys([{ key: '?', words: 'This list', act: () => setOpen(true) }]);
 
   return html`
     <${Fragment}>
-      <${Button} look="quiet tight keys-button" label="Keyboard" title="Keyboard: ?" aria-haspopup="dialog"
+      <${Button} look="quiet tight keys-button" label="Keyboard" title=${withHint('Keyboard', hint('?'))} aria-haspopup="dialog"
                  onClick=${() => setOpen(true)}>?<//>
       ${open && html`
         <${Dialog} title="Keyboard" onClose=${() => setOpen(false)}>
           <${Switch} />
           <dl class="keys">
-            ${entries().map(({ key, words }) => html`
+            ${entries().filter(({ key }) => key.length > 1 || areOn).map(({ key, words }) => html`
               <div key=${key}><dt><kbd>${NAMES[key] ?? key}</kbd></dt><dd>${words}</dd></div>`)}
           </dl>
           <div class="actions"><${Button} onClick=${() => setOpen(false)}>Close<//></div>
@@ -73,6 +90,7 @@ function Switch() {
     areOn = checked;
     setOn(checked);
     keep(KEY, checked);
+    listeners.forEach((tell) => tell({}));
   };
 
   return html`

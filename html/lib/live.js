@@ -43,7 +43,7 @@ export function useLive(url, { live, waiting }) {
     const whole = wanted.current || shown?.url !== url || shown.data.traces.length === 0;
     wanted.current = false;
     if (whole) bring();
-    else setShown({ url, data: { ...shown.data, traces: updated(shown.data.traces, data) } });
+    else setShown({ url, data: updated(shown.data, data) });
   }, [data, at]);
 
   useEffect(() => {
@@ -109,16 +109,19 @@ function newIn(shown, traces) {
     .map(({ id }) => id);
 }
 
-// The rows as `answer` has them now. One that is missing there was deleted, unless newer ones pushed it off
-// the page.
-function updated(rows, answer) {
+// The page as `answer` has it now. A row that is missing there was deleted, unless newer ones pushed it off
+// the page; rows below all that are known came up from the next page, in the place of some that were deleted.
+function updated(shown, answer) {
+  const rows = shown.traces;
   const now = new Map(answer.traces.map((trace) => [trace.id, trace]));
   const last = rows.findLastIndex(({ id }) => now.has(id));
   const keep = keeper(rows);
+  const from = last === -1 ? newIn(rows, answer.traces).length : answer.traces.findIndex(({ id }) => id === rows[last].id) + 1;
+  const below = answer.traces.slice(from);
+  const kept = rows.filter(({ id }, i) => now.has(id) || (answer.has_more && i > last && below.length === 0));
+  const traces = [...kept.map((row) => keep(now.get(row.id) ?? row)), ...below];
 
-  return rows
-    .filter(({ id }, i) => now.has(id) || (answer.has_more && i > last))
-    .map((row) => keep(now.get(row.id) ?? row));
+  return traces.at(-1)?.id === answer.traces.at(-1)?.id ? { ...answer, traces } : { ...shown, traces };
 }
 
 // Gives the same object again for a row that is as it was, so that it is not drawn again.

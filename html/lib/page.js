@@ -58,7 +58,7 @@ function Toast({ message, hush, takeBack, pause, run }) {
   const goOn = () => run(message);
 
   return html`
-    <div class="toast" onMouseEnter=${stop} onMouseLeave=${goOn} onFocusIn=${stop} onFocusOut=${goOn}>
+    <div class="toast" onPointerEnter=${stop} onPointerLeave=${goOn} onFocusIn=${stop} onFocusOut=${goOn}>
       ${icon(tone === 'bad' ? 'warning' : 'check')}<span>${text}</span>
       ${undo && html`
         <${Button} look="quiet undo" aria-keyshortcuts="Control+Z" title="Ctrl+Z"

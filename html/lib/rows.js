@@ -92,7 +92,7 @@ function TraceRow({ trace, zone, longest, selected, mood }) {
     const why = trace.last_error ?? trace.error_message;
 
     return html`
-      <tr data-id=${trace.id} class=${mood} aria-selected=${selected ? 'true' : null}>
+      <tr data-id=${trace.id} class=${mood}>
         <td class="cell-check">
           <input type="checkbox" checked=${selected} aria-label="Select the trace of ${name}" />
         </td>

@@ -1,7 +1,7 @@
 // The field that looks for a text in a list. The list follows the typing; Enter, or leaving the field, makes it
 // a step in the history.
 
-import { useKeys } from './keys.js';
+import { useKeyHint, useKeys } from './keys.js';
 import { html, useEffect, useId, useRef, useState } from './preact.js';
 
 const TYPING_MS = 250;
@@ -14,6 +14,7 @@ export function Search({ label, value, hint, onTry, onCommit }) {
   const timer = useRef(null);
   const typing = useRef(false); // there is something to commit
   const id = useId();
+  const key = useKeyHint()('/');
 
   useKeys([{ key: '/', words: 'Search', act: () => input.current.select() || input.current.focus() }]);
 
@@ -54,8 +55,8 @@ export function Search({ label, value, hint, onTry, onCommit }) {
 
   return html`
     <div class="search" role="search">
-      <input type="search" ref=${input} value=${text} placeholder="${label}  /" aria-label=${label}
-             aria-describedby=${hint ? id : null} aria-keyshortcuts="/" autocomplete="off" spellcheck="false"
+      <input type="search" ref=${input} value=${text} placeholder=${key ? `${label}  ${key}` : label} aria-label=${label}
+             aria-describedby=${hint ? id : null} aria-keyshortcuts=${key} autocomplete="off" spellcheck="false"
              maxlength="200" onInput=${onInput} onKeyDown=${onKeyDown} onBlur=${commit} />
       ${hint && html`<p id=${id} class="search-hint">${hint}</p>`}
     </div>`;

@@ -8,7 +8,7 @@ import { DeleteTraceDialog, RegenerateDialog } from '../lib/dialogs.js';
 import { download } from '../lib/download.js';
 import { cost, count, duration, firstLine, relative, UNKNOWN } from '../lib/format.js';
 import { icon } from '../lib/icons.js';
-import { useKeys } from '../lib/keys.js';
+import { useKeyHint, useKeys, withHint } from '../lib/keys.js';
 import { Markdown } from '../lib/markdown.js';
 import { listQuery, useNeighbours } from '../lib/neighbours.js';
 import { sayNext } from '../lib/notices.js';
@@ -115,7 +115,7 @@ function Places({ trace, tab }) {
 }
 
 function Neighbour({ href, icon: shape, words, keyName }) {
-  const title = `${words} trace of the list (${keyName})`;
+  const title = withHint(`${words} trace of the list`, useKeyHint()(keyName));
 
   if (!href) return html`<${Button} look="quiet" icon=${shape} title=${title} disabled>${words}<//>`;
   return html`<${Button} look="quiet" icon=${shape} title=${title} href=${href}>${words}<//>`;

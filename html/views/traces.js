@@ -12,7 +12,7 @@ import {
 import { count, plural } from '../lib/format.js';
 import { Histogram } from '../lib/histogram.js';
 import { icon } from '../lib/icons.js';
-import { useKeys } from '../lib/keys.js';
+import { useKeyHint, useKeys, withHint } from '../lib/keys.js';
 import { useLive, useScrolled } from '../lib/live.js';
 import { say } from '../lib/notices.js';
 import { NoRows } from '../lib/nothing.js';
@@ -45,6 +45,7 @@ function Traces() {
   const [facetsOpen, setFacetsOpen] = useFacetsOpen();
   const [deleting, setDeleting] = useState(false);
   const refreshed = useRef(null);
+  const hint = useKeyHint();
 
   // A range is frozen where its first page was asked for: so that older pages are of the same list.
   const change = (what) => go({ cursor: '', ...(query.range && { from: '' }), ...what });
@@ -103,7 +104,7 @@ function Traces() {
                    onCommit=${(q) => change({ q })} />
         <div class="actions">
           <${LiveButton} on=${query.live === '1'} onClick=${toggleLive} />
-          <${Button} icon="again" title="r" onClick=${refresh}>Refresh<//>
+          <${Button} icon="again" title=${hint('r')} onClick=${refresh}>Refresh<//>
           <${Export} filters=${asked.filters} sort=${query.sort} />
           <${Button} icon="trash" onClick=${() => setDeleting(true)}>
             ${isFiltered(asked.filters) ? 'Delete matching…' : 'Delete all…'}
@@ -224,10 +225,11 @@ function useFacetsOpen() {
 
 function LiveButton({ on, onClick }) {
   const scrolled = useScrolled();
+  const hint = useKeyHint();
 
   return html`
-    <${Button} look="live" aria-pressed=${String(on)} title=${on ? 'New traces are looked for: l' : 'Look for new traces: l'}
-               onClick=${onClick}>
+    <${Button} look="live" aria-pressed=${String(on)}
+               title=${withHint(on ? 'New traces are looked for' : 'Look for new traces', hint('l'))} onClick=${onClick}>
       <span class="live-dot" aria-hidden="true"></span>${on && scrolled ? 'Live, resting' : 'Live'}
     <//>`;
 }
@@ -281,12 +283,13 @@ function Arrivals({ n, bring }) {
 
 function Selected({ selection, rows, remove }) {
   const n = selection.ids.size;
+  const hint = useKeyHint();
 
   if (n === 0) return null;
   return html`
     <div class="selected" role="group" aria-label="Selected">
       <b class="number" role="status">${count(n)} selected</b>
-      <${Button} icon="trash" title="#" onClick=${() => remove([...selection.ids])}>Delete ${count(n)}<//>
+      <${Button} icon="trash" title=${hint('#')} onClick=${() => remove([...selection.ids])}>Delete ${count(n)}<//>
       ${n === 2 && html`<${Button} icon="compare" href=${compareAddress(rows, selection.ids)}>Compare<//>`}
       ${n < rows.length && html`<${Button} look="quiet" onClick=${selection.all}>Select this page<//>`}
       <${Button} look="quiet" title="Esc" onClick=${selection.clear}>Clear<//>
@@ -305,7 +308,7 @@ function compareAddress(rows, ids) {
 function List({ list, rows, query, filters, isShown, isEmpty, go, children }) {
   if (list.error && !list.error.outage && !isShown) {
     return html`
-      <${Empty} title="This list does not exist">
+      <${Empty} title="This address asks for something the list does not have">
         <p>${list.error.message}</p>
         <${Button} onClick=${() => go({ ...NO_FILTER, sort: '' })}>All traces<//>
       <//>`;

@@ -365,14 +365,14 @@ test('a_running_trace_fills_in', async () => {
     as: 'admin',
     method: 'POST',
     headers: { 'Content-Type': 'application/json' },
-    body: JSON.stringify({ outline: 'Snails', provider: 'sample', model: 'slow-2500' }),
+    body: JSON.stringify({ outline: 'Snails', provider: 'sample', model: 'slow-6000' }),
   });
   const { lesson } = await made.json();
 
   await open('', lesson.trace_ids[0]);
-  await bar(/sample slow-2500 attempt 1 running for/).waitFor();
+  await bar(/sample slow-6000 attempt 1 running for/).waitFor();
   await page.getByText('The lesson is not there yet.').or(page.getByText('As it was sent to')).waitFor();
-  await bar(/sample slow-2500 attempt 1 answered in/).waitFor();
+  await bar(/sample slow-6000 attempt 1 answered in/).waitFor();
   await bar(/lesson written by sample/).waitFor();
   await page.locator('.payload .prose').waitFor();
   assert.deepEqual(page.faults, []);
