@@ -4,6 +4,8 @@
 # make unit          unit tests only: no database, nothing installed
 # make unit-valgrind the same under valgrind
 # make chaos         scripts/chaos: faults under load; SEED=, TIME= in seconds, ONLY=, RESULTS=
+# make bench         scripts/bench: how fast it is, beside the targets and others; ROUNDS=, QUICK=yes, ONLY=, RUN_DIR=, RESULTS=
+# make bench-large   the same with a million traces
 # make check         format, layers, unit tests under sanitizers and valgrind
 # make install       into $(DESTDIR)$(PREFIX)
 # make readme        write the settings table into README.md
@@ -84,6 +86,10 @@ test:
 chaos:
 	TEST_BUILD_DIR=$(B) scripts/chaos $(SEED:%=--seed %) $(TIME:%=--time %) $(ONLY:%=--only %) $(RESULTS:%=--results %)
 
+bench bench-large:
+	scripts/bench $(patsubst bench-%,%,$(filter bench-%,$@)) $(ROUNDS:%=--rounds %) $(if $(QUICK),--quick) \
+	    $(ONLY:%=--only %) $(RUN_DIR:%=--run-dir %) $(RESULTS:%=--results %)
+
 unit: $(B)/unit # sanitized: in one process, since looking for leaks in a thousand takes minutes
 	$(if $(SAN),CK_FORK=no) $(B)/unit
 
@@ -129,5 +135,6 @@ install: all
 clean:
 	rm -rf build build-*
 
-.PHONY: FORCE all run readme test chaos unit unit-program unit-valgrind check layers format format-check install clean
+.PHONY: FORCE all run readme test chaos bench bench-large unit unit-program unit-valgrind \
+        check layers format format-check install clean
 -include $(shell find build* -name '*.d' 2>/dev/null)

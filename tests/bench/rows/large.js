@@ -1,0 +1,429 @@
+// A million traces over 12 months: what a page, a search, a sum costs, and how it grows from ten thousand on.
+
+import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { Agent, request } from 'node:http';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+
+import { openBrowser } from '../../browser/browser.js';
+import { ROOT } from '../../lib/stack.js';
+import { basic, connection, countTraces, fill, startProduct } from '../product.js';
+import { figure, percentile, target } from '../report.js';
+import { load } from '../wrk.js';
+import { believed } from './read.js';
+
+const run = promisify(execFile);
+const SIZES = [10_000, 100_000, 1_000_000];
+const QUICK_SIZES = [1000, 2000, 5000];
+const DAYS = 366;
+const DEPTH = 50_000;
+const PAGE = 200;
+const DAY_MS = 86_400_000;
+const PAGE_P95_MS = 50;
+const VIEWPORT = 'table.trace-rows tbody tr';
+
+// ---- asking ----
+
+// One request after the other on one connection: {ms, bytes, text}. `discard`: without the text.
+function client(stack, as) {
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  const headers = { authorization: basic(stack[as]) };
+
+  async function ask(path, { method = 'GET', discard = false } = {}) {
+    const begin = performance.now();
+    const asked = request(stack.baseUrl + path, { method, agent, headers }).end();
+    const [answer] = await once(asked, 'response');
+    const parts = [];
+    let bytes = 0;
+
+    for await (const part of answer) {
+      bytes += part.length;
+      if (!discard || answer.statusCode >= 400) parts.push(part);
+    }
+    const ms = performance.now() - begin;
+    const text = Buffer.concat(parts).toString();
+    if (answer.statusCode >= 300)
+      throw new Error(`${method} ${path}: ${answer.statusCode} ${text.slice(0, 300)}`);
+    return { ms, bytes, text };
+  }
+
+  return {
+    ask,
+    json: async (path) => JSON.parse((await ask(path)).text),
+    close: () => agent.destroy(),
+  };
+}
+
+// Each path `times` in turn, after once to be warm: the milliseconds of each.
+async function timesOf(ask, paths, times) {
+  const ms = new Map(paths.map((path) => [path, []]));
+
+  for (const path of paths) await ask(path);
+  for (let i = 0; i < times; i++) for (const path of paths) ms.get(path).push((await ask(path)).ms);
+  return ms;
+}
+
+// ---- what is asked ----
+
+// The cursor behind so many traces, as a client comes to it: page by page.
+async function cursorAt(json, depth) {
+  let cursor = '';
+
+  for (let seen = 0; seen < depth; seen += PAGE) {
+    const page = await json(`/api/traces?view=summary&limit=${PAGE}${cursor}`);
+    if (!page.has_more) throw new Error(`there are no ${depth} traces`);
+    cursor = `&cursor=${encodeURIComponent(page.next_cursor)}`;
+  }
+  return cursor;
+}
+
+const valuesOf = (facets, name) =>
+  Object.values(facets[name])
+    .map((one) => one.value)
+    .filter((value) => value !== null);
+
+// The values that filters take here: those that are there.
+async function questionsOf(json, now) {
+  const facets = await json('/api/traces/facets');
+  const [newest] = (await json('/api/traces?view=summary&limit=1')).traces;
+  const iso = (days) => new Date(now - days * DAY_MS).toISOString();
+  const list = (query) => `/api/traces?view=summary&limit=50&${query}`;
+  const [provider, other] = valuesOf(facets, 'provider');
+  const text = encodeURIComponent;
+
+  return {
+    list: { 'first page': list(''), 'first page, full rows': '/api/traces?view=full&limit=50' },
+    filter: {
+      'status=failed': list('status=failed'),
+      'status=started (few)': list('status=started'),
+      provider: list(`provider=${text(provider)}`),
+      'two providers': list(`provider=${text(provider)},${text(other)}`),
+      'provider=none': list('provider=none'),
+      model: list(`model=${text(valuesOf(facets, 'model').at(-1))}`),
+      error_class: list(`error_class=${text(valuesOf(facets, 'error_class').at(-1))}`),
+      lesson_id: list(`lesson_id=${newest.lesson_id}`),
+      'from, to: a day half a year ago': list(`from=${iso(183)}&to=${iso(182)}`),
+      'min_duration_ms (few)': list('min_duration_ms=170000'),
+      'max_duration_ms (few)': list('max_duration_ms=300'),
+      'status, provider, from': list(`status=failed&provider=${text(provider)}&from=${iso(30)}`),
+    },
+    search: {
+      'common word': list('q=moon'),
+      'rare phrase': list(`q=${text('within 100: with many pictures (7c)')}`),
+      'absent word': list('q=zyxwvutsrq'),
+      'absent word, a month': list(`q=zyxwvutsrq&from=${iso(30)}`),
+      Arabic: list(`q=${text('القمر')}`),
+      Chinese: list(`q=${text('古罗马')}`),
+      Hindi: list(`q=${text('चंद्रमा')}`),
+      Russian: list(`q=${text('Луны')}`),
+      Japanese: list(`q=${text('月の形')}`),
+      'with status=failed': list('q=moon&status=failed'),
+    },
+    sort: Object.fromEntries(
+      ['created_at', 'total_duration_ms', 'total_tokens', 'cost_usd'].flatMap((name) => [
+        [`sort=${name}`, list(`sort=${name}`)],
+        [`sort=-${name}`, list(`sort=-${name}`)],
+      ]),
+    ),
+    count: {
+      'count=exact': list('count=exact'),
+      'count=exact, status=failed': list('count=exact&status=failed'),
+    },
+    facets: {
+      facets: '/api/traces/facets',
+      'facets, status=failed': '/api/traces/facets?status=failed',
+    },
+    stats: {
+      '24 h': `/api/traces/stats?from=${iso(1)}&to=${iso(0)}`,
+      '30 days': `/api/traces/stats?from=${iso(30)}&to=${iso(0)}`,
+      '12 months': `/api/traces/stats?from=${iso(365)}&to=${iso(0)}`,
+      '12 months, bucket=day': `/api/traces/stats?from=${iso(365)}&to=${iso(0)}&bucket=day`,
+      '12 months, provider': `/api/traces/stats?from=${iso(365)}&to=${iso(0)}&provider=${text(provider)}`,
+    },
+  };
+}
+
+// ---- rows ----
+
+// The questions of a kind at each size, as admin and as a user; targets are of the largest size.
+function questions(name, title, kinds, targetOf) {
+  return {
+    name,
+    title,
+    async measure({ stack, now, times }, size) {
+      const seen = [];
+
+      for (const as of ['admin', 'user']) {
+        const { json, ask, close } = client(stack, as);
+        const all = await questionsOf(json, now);
+        const paths = kinds.flatMap((kind) => Object.entries(all[kind]));
+        const ms = await timesOf(
+          ask,
+          paths.map(([, path]) => path),
+          times,
+        );
+
+        for (const [what, path] of paths) seen.push({ what, as, size, ms: ms.get(path) });
+        close();
+      }
+      return seen;
+    },
+    report(seen, sizes) {
+      const at = (size) => seen.filter((one) => one.size === size);
+      const largest = at(sizes.at(-1));
+
+      return {
+        targets: largest.flatMap((one) => targetOf(one) ?? []),
+        tables: [
+          {
+            heads: [
+              'question',
+              'as',
+              ...sizes.map((size) => `p50/p95 ms of ${size.toLocaleString('en')}`),
+            ],
+            lines: largest.map(({ what, as }) =>
+              [
+                what,
+                as,
+                ...sizes.map((size) => {
+                  const { ms } = at(size).find((one) => one.what === what && one.as === as);
+                  return `${percentile(ms, 0.5).toFixed(1)} / ${percentile(ms, 0.95).toFixed(1)}`;
+                }),
+              ].join(' | '),
+            ),
+          },
+        ],
+      };
+    },
+  };
+}
+
+const within = (most, p) => (one) =>
+  target(`${one.what}, as ${one.as}`, `p${100 * p}`, percentile(one.ms, p), {
+    atMost: most,
+    unit: 'ms',
+  });
+
+const STATS_MS = { '24 h': 300, '30 days': 300, '12 months': 1000, '12 months, bucket=day': 1000 };
+const stats = (one) => (STATS_MS[one.what] ? within(STATS_MS[one.what], 0.95)(one) : undefined);
+
+// At each size while it grows: a table of growth.
+const GROWING = [
+  questions('list', 'the first page', ['list'], (one) =>
+    one.what === 'first page' ? within(PAGE_P95_MS, 0.95)(one) : undefined,
+  ),
+  questions('filter', 'each filter, first page', ['filter'], within(PAGE_P95_MS, 0.95)),
+  questions('search', 'searches, first page', ['search'], within(PAGE_P95_MS, 0.95)),
+  questions('sort', 'each sort, first page', ['sort'], within(PAGE_P95_MS, 0.95)),
+  questions('count', 'exact counts', ['count'], () => undefined),
+  questions('facets', 'facets', ['facets'], () => undefined),
+  questions('stats', 'statistics', ['stats'], stats),
+];
+
+const cursor = {
+  name: 'cursor',
+  title: 'page at offset 50,000 by cursor',
+  async run({ stack, rounds, seconds, quick }) {
+    const { json, close } = client(stack, 'admin');
+    const headers = { Authorization: basic(stack.admin) };
+    const first = '/api/traces?view=summary&limit=50';
+    const deep = first + (await cursorAt(json, quick ? 1000 : DEPTH));
+    const seen = { first: [], deep: [] };
+
+    close();
+    for (let round = 0; round < rounds; round++)
+      for (const [name, path] of [
+        ['first', first],
+        ['deep', deep],
+      ])
+        seen[name].push(
+          believed(name, await load(stack.baseUrl, { paths: [path], headers, seconds })).rps,
+        );
+    return {
+      targets: [
+        target(
+          cursor.title,
+          '× the first page',
+          seen.deep.map((rps, i) => rps / seen.first[i]),
+          { atLeast: 0.9 },
+        ),
+      ],
+      figures: [
+        figure('first page', 'a second', seen.first, '8 clients, summary'),
+        figure('page at that depth', 'a second', seen.deep),
+      ],
+    };
+  },
+};
+
+const exported = {
+  name: 'export',
+  title: 'export of everything, as admin',
+  async run({ stack }) {
+    const { ask, close } = client(stack, 'admin');
+    const count = await countTraces(stack);
+    const figures = [];
+
+    for (const format of ['ndjson', 'csv']) {
+      const { ms, bytes } = await ask(`/api/traces/export?format=${format}`, { discard: true });
+      figures.push(
+        figure(
+          format,
+          'traces a second',
+          (1000 * count) / ms,
+          `${(bytes / 1e6).toFixed(0)} MB in ${(ms / 1000).toFixed(1)} s`,
+        ),
+      );
+    }
+    close();
+    return { figures };
+  },
+};
+
+const removed = {
+  name: 'delete',
+  title: 'delete what a filter matches, as admin',
+  async run({ stack }) {
+    const { ask, json, close } = client(stack, 'admin');
+    const [, , provider] = valuesOf(await json('/api/traces/facets'), 'provider');
+    const query = `provider=${encodeURIComponent(provider)}`;
+    const { total } = await json(`/api/traces?view=summary&limit=1&count=exact&${query}`);
+    const { ms, text } = await ask(`/api/traces?${query}&confirm=${total}`, { method: 'DELETE' });
+    const { deleted } = JSON.parse(text);
+
+    close();
+    if (deleted !== total) throw new Error(`${deleted} deleted of ${total}`);
+    return {
+      figures: [
+        figure(
+          query,
+          'traces a second',
+          (1000 * deleted) / ms,
+          `${deleted} in ${(ms / 1000).toFixed(1)} s`,
+        ),
+      ],
+    };
+  },
+};
+
+const retention = {
+  name: 'retention',
+  title: 'scripts/cleanup --older-than 300',
+  async run({ stack }) {
+    const { PGUSER, PGPASSWORD, PGHOST, PGDATABASE } = connection(stack, 'lesson_admin');
+    const before = await countTraces(stack);
+    const begin = performance.now();
+
+    await run(join(ROOT, 'scripts/cleanup'), ['--older-than', '300'], {
+      env: {
+        ...process.env,
+        DATABASE_ADMIN_URL: `postgresql://${PGUSER}:${PGPASSWORD}@/${PGDATABASE}?host=${PGHOST}`,
+      },
+      maxBuffer: 1 << 26,
+    });
+    const seconds = (performance.now() - begin) / 1000;
+    const count = before - (await countTraces(stack));
+    return {
+      figures: [
+        figure(
+          'deleted',
+          'traces a second',
+          count / seconds,
+          `${count} in ${seconds.toFixed(1)} s`,
+        ),
+      ],
+    };
+  },
+};
+
+// From the start of the navigation to the frame behind the one in which the rows are there; the page is new each time.
+const painted = {
+  name: 'page',
+  title: 'first rows of /traces in Chromium, nothing cached',
+  async run({ stack, rounds }) {
+    const browser = await openBrowser(stack);
+    const ms = [];
+
+    try {
+      for (let i = 0; i <= rounds; i++) {
+        const page = await browser.page();
+        await page.addInitScript((rows) => {
+          const look = () => {
+            if (document.querySelector(rows) === null) requestAnimationFrame(look);
+            else requestAnimationFrame(() => (window.rowsPainted = performance.now()));
+          };
+          requestAnimationFrame(look);
+        }, VIEWPORT);
+        await page.goto('/traces', { waitUntil: 'commit' });
+        const handle = await page.waitForFunction(() => window.rowsPainted);
+        if (i > 0) ms.push(await handle.jsonValue()); // the first one starts the browser's processes
+        if (page.faults.length > 0) throw new Error(page.faults.join('; '));
+        await page.context().close();
+      }
+    } finally {
+      await browser.close();
+    }
+    return { figures: [figure('first rows painted', 'ms', ms)] };
+  },
+};
+
+// What is asked while it grows has been asked when the rows are run; the rest is asked of what there is then.
+const grown = (row) => ({
+  name: row.name,
+  title: row.title,
+  run: async ({ seen, sizes }) => row.report(seen.get(row.name), sizes),
+});
+
+async function grow({ stack, sizes, rows, note, quick, sizeOf }) {
+  const chosen = GROWING.filter(({ name }) => rows.some((row) => row.name === name));
+  const seen = new Map(chosen.map(({ name }) => [name, []]));
+  const reached = [];
+
+  for (const [i, size] of sizes.entries()) {
+    const there = await sizeOf();
+    if (there >= 1.5 * size) continue; // of an earlier run
+    if (there < 0.9 * size)
+      await fill(stack, { count: size - there, days: DAYS, seed: i + 1, lean: true }, note);
+    reached.push(size);
+    for (const row of chosen) {
+      note(`of ${size} traces: ${row.title}`);
+      seen
+        .get(row.name)
+        .push(...(await row.measure({ stack, now: Date.now(), times: quick ? 3 : 30 }, size)));
+    }
+  }
+  return { seen, sizes: reached };
+}
+
+export default {
+  title: 'A million traces over 12 months',
+  method: [
+    'Each question is asked 30 times, in turn with the others, by one client on one connection, through nginx; p50 and p95 of',
+    'the milliseconds until the last byte. Traces are those of `scripts/demo-data --lean --days 366`; after each growth the',
+    'tables are vacuumed and analyzed.',
+  ].join('\n'),
+  rows: [...GROWING.map(grown), cursor, painted, exported, removed, retention],
+
+  async start({ quick, runDir, rows, note }) {
+    const stack = await startProduct({ runDir });
+    const stop = () => stack.stop({ keep: runDir !== undefined });
+
+    try {
+      note(`the product runs in ${stack.runDir}`);
+      const sizes = quick ? QUICK_SIZES : SIZES;
+      const grownUp = await grow({
+        stack,
+        sizes,
+        rows,
+        note,
+        quick,
+        sizeOf: () => countTraces(stack),
+      });
+      return { stack, seconds: quick ? 1 : 5, ...grownUp, stop };
+    } catch (error) {
+      await stop();
+      throw error;
+    }
+  },
+};
