@@ -6,6 +6,7 @@
 # make chaos         scripts/chaos: faults under load; SEED=, TIME= in seconds, ONLY=, RESULTS=
 # make bench         scripts/bench: how fast it is, beside the targets and others; ROUNDS=, QUICK=yes, ONLY=, RUN_DIR=, RESULTS=
 # make bench-large   the same with a million traces
+# make bench-generate  the same of provider calls
 # make check         format, layers, unit tests under sanitizers and valgrind
 # make install       into $(DESTDIR)$(PREFIX)
 # make readme        write the settings table into README.md
@@ -86,7 +87,7 @@ test:
 chaos:
 	TEST_BUILD_DIR=$(B) scripts/chaos $(SEED:%=--seed %) $(TIME:%=--time %) $(ONLY:%=--only %) $(RESULTS:%=--results %)
 
-bench bench-large:
+bench bench-large bench-generate:
 	scripts/bench $(patsubst bench-%,%,$(filter bench-%,$@)) $(ROUNDS:%=--rounds %) $(if $(QUICK),--quick) \
 	    $(ONLY:%=--only %) $(RUN_DIR:%=--run-dir %) $(RESULTS:%=--results %)
 
@@ -135,6 +136,6 @@ install: all
 clean:
 	rm -rf build build-*
 
-.PHONY: FORCE all run readme test chaos bench bench-large unit unit-program unit-valgrind \
+.PHONY: FORCE all run readme test chaos bench bench-large bench-generate unit unit-program unit-valgrind \
         check layers format format-check install clean
 -include $(shell find build* -name '*.d' 2>/dev/null)

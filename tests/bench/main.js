@@ -2,6 +2,7 @@
 //
 //   [read]           lists, traces by id and POSTs, side by side with pgbench, the floor and the peers
 //   large            a million traces over 12 months
+//   generate         provider calls, in flight by the thousand
 //
 //   --rounds N       of each measurement, one after the other [3]
 //   --quick          short rounds and little data: shows that it works, and no figures to believe
@@ -15,11 +16,12 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
 import { circumstances, digits, median, sectionOf, targetLine, write } from './report.js';
+import generate from './rows/generate.js';
 import large from './rows/large.js';
 import read from './rows/read.js';
 
 const RESULTS = join(dirname(fileURLToPath(import.meta.url)), 'RESULTS.md');
-const SUITES = { read, large };
+const SUITES = { read, large, generate };
 
 function readOptions() {
   const { values, positionals } = parseArgs({

@@ -12,7 +12,8 @@ const run = promisify(execFile);
 const THREADS = 2;
 const CONNECT_MS = 30_000; // for pgbench to end after its time
 
-// A segment as a script: $n of call i is the variable pi_n, or NULL, or the expression that `vary(call, n)` gives.
+// A segment as a script: $n of call i is the variable pi_n, or NULL, or the expression that `vary(call, n)` gives; a text,
+// as the product declares all of them. (pgbench sends a variable once for each place where it stands.)
 function scriptOf(calls, vary) {
   const defines = [];
   const statements = calls.map(({ name, sql, values }, i) =>
@@ -21,10 +22,10 @@ function scriptOf(calls, vary) {
       const expression = vary(name, Number(n));
 
       if (expression !== undefined) return expression;
-      if (value === null || value === undefined) return 'NULL';
-      if (value === '') return "''"; // -D takes no empty one
+      if (value === null || value === undefined) return 'NULL::text';
+      if (value === '') return "''::text"; // -D takes no empty one
       defines.push(['-D', `p${i}_${n}=${value}`]);
-      return `:p${i}_${n}`;
+      return `:p${i}_${n}::text`;
     }),
   );
   const unique = new Map(defines.map((one) => [one[1], one]));

@@ -22,7 +22,7 @@ const STOP_MS = 5000;
 const WORDS = 1200; // 6 KB, as lessons are
 export const USAGE = { prompt_tokens: 330, completion_tokens: 1210, total_tokens: 1540 };
 
-const configuration = (port, seconds) => String.raw`
+const configuration = ({ port, seconds, text, tls }) => String.raw`
 load_module /usr/lib/nginx/modules/ngx_http_echo_module.so;
 daemon off;
 master_process off;         # one process, that one signal stops
@@ -44,7 +44,7 @@ http {
     log_format calls '$msec $request_time $status $uri $tag $request_id';
     access_log calls.log calls;
     server {
-        listen 127.0.0.1:${port} backlog=4096;
+        listen 127.0.0.1:${port} backlog=4096;${tls ? tlsLines(tls) : ''}
         location = /alive { access_log off; return 204; }
         location = /v1/chat/completions {
             default_type application/json;
@@ -52,7 +52,7 @@ http {
             echo_sleep $think;
             echo -n '{"id":"$request_id","object":"chat.completion","model":"slow","choices":[{"index":0,';
             echo -n '"message":{"role":"assistant","content":"# Slow thoughts\\n\\n## $tag\\n\\nanswer $request_id\\n\\n';
-            echo_duplicate ${WORDS} 'word ';
+            ${text ? textLines(text) : `echo_duplicate ${WORDS} 'word ';`}
             echo -n '"},"finish_reason":"stop"}],"usage":{"prompt_tokens":${USAGE.prompt_tokens},';
             echo '"completion_tokens":${USAGE.completion_tokens},"total_tokens":${USAGE.total_tokens}}}';
         }
@@ -68,6 +68,18 @@ http {
     }
 }
 `;
+
+const tlsLines = ({ port, certificate, key }) => `
+        listen 127.0.0.1:${port} ssl http2 backlog=4096;
+        ssl_certificate ${certificate};
+        ssl_certificate_key ${key};`;
+
+// In parts that nginx can read.
+const textLines = (text) =>
+  text
+    .match(/.{1,2000}/g)
+    .map((part) => `echo -n '${part}';`)
+    .join(' ');
 
 export function freePort() {
   return new Promise((resolve, reject) => {
@@ -128,15 +140,20 @@ function readCalls(log) {
     });
 }
 
-// `seconds`: how long it thinks. calls() gives the calls that have ended; stop() ends it.
-export async function startUpstream({ seconds }) {
+// `seconds`: how long it thinks; `text`: what it answers, words alone; `tls`: {certificate, key} to listen so, too, at
+// tlsUrl. calls() gives the calls that have ended; stop() ends it.
+export async function startUpstream({ seconds, text, tls }) {
   const dir = mkdtempSync(join(tmpdir(), 'upstream-'));
   const remove = () => rmSync(dir, { recursive: true, force: true });
 
   // Somebody may take the port between the look and the bind.
   for (let i = 0; i < PORTS_TRIED; i++) {
     const port = await freePort();
-    writeFileSync(join(dir, 'nginx.conf'), configuration(port, seconds));
+    const tlsPort = await freePort();
+    writeFileSync(
+      join(dir, 'nginx.conf'),
+      configuration({ port, seconds, text, tls: tls && { ...tls, port: tlsPort } }),
+    );
     const nginx = startNginx(dir);
     const deadline = performance.now() + START_MS;
 
@@ -144,6 +161,7 @@ export async function startUpstream({ seconds }) {
       if (await isAlive(port))
         return {
           url: `http://127.0.0.1:${port}`,
+          tlsUrl: `https://127.0.0.1:${tlsPort}`,
           calls: () => readCalls(readFileSync(join(dir, 'calls.log'), 'utf8')),
           stop: () => nginx.stop().then(remove),
         };
