@@ -18,7 +18,7 @@
 PREFIX  ?= /usr/local
 INSTALL ?= install
 CC      ?= cc
-PKGS    := libpq json-c libcurl
+PKGS    := libpq json-c libcurl libcrypto
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS))
 WARN    := -Wall -Wextra -Werror -Wshadow -Wconversion -Wformat=2 -Wstrict-prototypes \
            -Wmissing-prototypes -Wvla

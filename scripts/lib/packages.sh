@@ -4,7 +4,7 @@
 RUN_PACKAGES=(
 	make gcc libc6-dev=/usr/include/stdio.h pkg-config
 	libfcgi-dev=/usr/include/fcgiapp.h libpq-dev=/usr/include/postgresql/libpq-fe.h
-	libjson-c-dev=/usr/include/json-c/json.h libcurl4-openssl-dev=curl-config
+	libjson-c-dev=/usr/include/json-c/json.h libcurl4-openssl-dev=curl-config libssl-dev=/usr/include/openssl/evp.h
 	postgresql-15=/usr/lib/postgresql/15/bin/postgres nginx spawn-fcgi multiwatch
 	curl openssl ca-certificates=/etc/ssl/certs/ca-certificates.crt
 )
