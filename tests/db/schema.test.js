@@ -143,6 +143,7 @@ test('row security is forced on every table, and those of the API are owned by n
       WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') ORDER BY relname`,
   );
   const names = [
+    'api_tokens',
     'audit_log',
     'generation_jobs',
     'generation_workers',
@@ -206,6 +207,9 @@ test('a function that runs with the rights of its owner says where it looks', as
 
 // Each line: what a role may do with a whole table; in brackets with some of its columns.
 const RIGHTS = {
+  'api_tokens lesson_admin': null,
+  'api_tokens lesson_api': null,
+  'api_tokens lesson_worker': null,
   'audit_log lesson_admin': 'SELECT INSERT',
   'audit_log lesson_api': 'INSERT',
   'audit_log lesson_worker': 'INSERT',

@@ -273,6 +273,259 @@ describe('the audit log', () => {
     });
 });
 
+// ---- the catalogue: what holds for every table, view and function that there is or will be ----
+
+const OURS = `relnamespace = 'public'::regnamespace AND NOT EXISTS (
+  SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')`;
+const LOGINS = ['lesson_admin', 'lesson_api', 'lesson_worker'];
+const words = async (sql) => (await operator.run(sql)).split('\n').filter(Boolean).sort();
+
+// The rights of another role are on loan in these alone, for what the caller's cannot do.
+const DEFINERS = {
+  'api_token_use(text)': ['lesson_api'], // whose token it is, of a table that nobody may read
+  'trace_roll_up(interval)': ['lesson_admin', 'lesson_api'], // sums of everybody's, into a table of sums
+  'trace_search(text)': ['lesson_admin', 'lesson_api'], // an index that row security keeps LIKE from
+  'trace_touch()': [], // a trigger's
+};
+
+// What tells a value from a missing one must belong to the caller: each of these is a key of random UUIDs, of what is
+// nobody's, or begins with the owner.
+const UNIQUE_OF_NOBODYS = [
+  'api_tokens', // closed to all
+  'audit_log', // a number that the database gives
+  'generation_workers',
+  'provider_health',
+  'schema_migrations',
+  'trace_rolled',
+  'trace_touched',
+];
+
+describe('the catalogue', () => {
+  test('has row security on every table, for its owner, too', async () => {
+    assert.deepEqual(
+      await words(
+        `SELECT relname FROM pg_class c WHERE relkind IN ('r', 'p') AND ${OURS}
+            AND NOT (relrowsecurity AND relforcerowsecurity)`,
+      ),
+      [],
+    );
+    assert.ok((await words(`SELECT relname FROM pg_class c WHERE relkind = 'r' AND ${OURS}`)).length >= 11);
+  });
+
+  test('gives no role that logs in a way around it', async () => {
+    assert.deepEqual(
+      await words(`SELECT rolname FROM pg_roles WHERE rolname LIKE 'lesson%' AND rolcanlogin`),
+      LOGINS,
+    );
+    assert.deepEqual(
+      await words(
+        `SELECT rolname FROM pg_roles WHERE rolname LIKE 'lesson%'
+            AND (rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolreplication)`,
+      ),
+      [],
+    );
+    assert.deepEqual(
+      await words(
+        `SELECT pg_get_userbyid(member) || ' in ' || pg_get_userbyid(roleid) FROM pg_auth_members
+          WHERE pg_get_userbyid(member) IN ('${LOGINS.join("','")}')`,
+      ),
+      [],
+      'in no other role',
+    );
+    assert.deepEqual(
+      await words(
+        `SELECT relname FROM pg_class c WHERE relkind IN ('r', 'v', 'm', 'S') AND ${OURS}
+            AND pg_get_userbyid(relowner) IN ('${LOGINS.join("','")}')`,
+      ),
+      [],
+      'owner of nothing',
+    );
+  });
+
+  test('has no view that sees more than who looks', async () => {
+    assert.deepEqual(
+      await words(
+        `SELECT relname FROM pg_class c WHERE relkind IN ('v', 'm') AND ${OURS}
+            AND NOT coalesce(reloptions @> '{security_invoker=true}', false)`,
+      ),
+      [],
+    );
+    assert.deepEqual(await words(`SELECT relname FROM pg_class c WHERE relkind = 'm' AND ${OURS}`), []);
+  });
+
+  test('has no function with the rights of another but these, each with a search_path of its own', async () => {
+    const rows = await operator.rows(
+      `SELECT p.oid::regprocedure::text AS name, array_to_string(proconfig, ' ') AS config,
+              has_function_privilege('public', p.oid, 'EXECUTE') AS "public",
+              ARRAY(SELECT r FROM unnest('{${LOGINS}}'::text[]) r WHERE has_function_privilege(r, p.oid, 'EXECUTE')) AS callers
+         FROM pg_proc p WHERE prosecdef AND pronamespace = 'public'::regnamespace ORDER BY 1`,
+    );
+
+    assert.deepEqual(Object.fromEntries(rows.map(({ name, callers }) => [name, callers])), DEFINERS);
+    for (const row of rows) {
+      assert.match(row.config, /search_path=pg_catalog, public, pg_temp/, row.name);
+      assert.equal(row.public, false, row.name);
+    }
+  });
+
+  // A unique index or a foreign key looks past row security: what it says of a value must be the caller's own to know.
+  test('has no key that tells of the rows of another', async () => {
+    const keys = await operator.rows(
+      `SELECT i.indrelid::regclass::text AS "table", a.attname AS first, format_type(a.atttypid, NULL) AS type, i.indnatts AS columns
+         FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
+         JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+        WHERE i.indisunique AND ${OURS}`,
+    );
+    const telling = keys.filter(
+      ({ table, first, type, columns }) =>
+        !UNIQUE_OF_NOBODYS.includes(table) && first !== 'owner' && !(type === 'uuid' && columns === 1),
+    );
+    assert.deepEqual(telling, []);
+    assert.ok(keys.some(({ table, first }) => table === 'lessons' && first === 'owner'));
+    // By a reference one would learn that an id is there; only ids that the caller drew itself are inserted.
+    assert.deepEqual(
+      await words(
+        `SELECT conrelid::regclass || ' -> ' || confrelid::regclass FROM pg_constraint WHERE contype = 'f'
+            AND connamespace = 'public'::regnamespace`,
+      ),
+      ['generation_jobs -> lessons', 'lesson_traces -> lessons'],
+    );
+  });
+
+  test('lets roles do what they are for, and nothing to whole tables', async () => {
+    assert.deepEqual(
+      await words(
+        `SELECT r || ' ' || p || ' ' || relname FROM pg_class c, unnest('{public,${LOGINS}}'::text[]) r,
+                unnest('{TRUNCATE,REFERENCES,TRIGGER}'::text[]) p
+          WHERE relkind = 'r' AND ${OURS} AND has_table_privilege(r, c.oid, p)`,
+      ),
+      [],
+    );
+    assert.deepEqual(
+      await words(
+        `SELECT relname FROM pg_class c
+          WHERE relkind IN ('r', 'v') AND ${OURS} AND (has_any_column_privilege('public', c.oid, 'SELECT, INSERT, UPDATE')
+                                                       OR has_table_privilege('public', c.oid, 'DELETE'))`,
+      ),
+      [],
+      'to everybody nothing',
+    );
+    assert.equal(await operator.run(`SELECT has_schema_privilege('public', 'public', 'USAGE')`), 'f');
+  });
+
+  test('decides by the owner for users, and by nothing else', async () => {
+    const rows = await operator.rows(
+      `SELECT tablename AS "table", policyname AS name, cmd, qual, with_check FROM pg_policies
+        WHERE 'lesson_api' = ANY (roles) AND permissive = 'PERMISSIVE' ORDER BY 1, 2`,
+    );
+    const own = '(owner = ( SELECT app_uid() AS app_uid))';
+    const open = rows.filter(({ qual }) => qual === 'true').map(({ table, cmd }) => `${table} ${cmd}`);
+
+    // nobody's rows: what is configured, which generators there are, which hours are summed up
+    assert.deepEqual(open, [
+      'generation_workers SELECT',
+      'provider_health SELECT',
+      'trace_rolled SELECT',
+      'trace_touched SELECT',
+    ]);
+    for (const { table, cmd, qual, with_check } of rows.filter((row) => row.qual !== 'true' && row.table !== 'audit_log')) {
+      assert.equal(qual, own, table);
+      if (cmd === 'ALL') assert.equal(with_check, own, table);
+    }
+    assert.ok(rows.length >= 8);
+  });
+});
+
+// ---- tokens ----
+
+describe('api_tokens', () => {
+  const SECRET = `sha256('lt_x')`;
+  const use = (session, sql = SECRET) =>
+    session.run(`SELECT name, role FROM api_token_use(encode(${sql}, 'hex'))`);
+  const make = (values = '') =>
+    operator.run(
+      `DELETE FROM api_tokens; DELETE FROM audit_log;
+       INSERT INTO api_tokens (sha256, name, role, expires_at${values && ', revoked_at'})
+       VALUES (${SECRET}, 'ci', 'admin', now() + interval '1 day'${values})`,
+    );
+
+  for (const [role, session] of [
+    ['lesson_api', () => api],
+    ['lesson_admin', () => admin],
+    ['lesson_worker', () => worker],
+  ])
+    test(`is closed to ${role}`, async () => {
+      for (const sql of [
+        'SELECT 1 FROM api_tokens',
+        'SELECT count(*) FROM api_tokens',
+        `UPDATE api_tokens SET role = 'admin'`,
+        'DELETE FROM api_tokens',
+        `INSERT INTO api_tokens (sha256, name, role, expires_at) VALUES (${SECRET}, 'x', 'admin', 'infinity')`,
+        `SELECT audit_token()`,
+      ])
+        await assert.rejects(session().run(sql), /42501|0A000/, sql);
+      if (role !== 'lesson_api') await assert.rejects(use(session()), DENIED);
+    });
+
+  test('says whose a token is, and of no other anything', async () => {
+    await make();
+    assert.equal(await use(api), 'ci|admin');
+    assert.equal(await use(api, `sha256('lt_y')`), '');
+    assert.equal(await api.run(`SELECT name FROM api_token_use(NULL)`), '');
+    await assert.rejects(api.run(`SELECT name FROM api_token_use('xyz')`), { code: '22023' });
+  });
+
+  test('knows none that is over or revoked', async () => {
+    await make();
+    await operator.run(`UPDATE api_tokens SET expires_at = now()`);
+    assert.equal(await use(api), '');
+    await make(', now()');
+    assert.equal(await use(api), '');
+  });
+
+  test('is looked up by its index', async () => {
+    await make();
+    await operator.run(
+      `INSERT INTO api_tokens (sha256, name, role, expires_at)
+       SELECT sha256(n::text::bytea), 'ci', 'user', now() + interval '1 day' FROM generate_series(1, 5000) n;
+       ANALYZE api_tokens`,
+    );
+    assert.match(
+      await operator.run(
+        `EXPLAIN SELECT * FROM api_tokens t WHERE t.sha256 = ${SECRET} AND t.revoked_at IS NULL AND t.expires_at > now()`,
+      ),
+      /Index Scan using api_tokens_sha256_key/,
+    );
+  });
+
+  test('answers where nothing can be written', async () => {
+    await make();
+    await api.run('BEGIN READ ONLY');
+    assert.equal(await use(api), 'ci|admin');
+    await api.run('COMMIT');
+    assert.equal(await operator.run('SELECT last_used_at IS NULL FROM api_tokens'), 't');
+  });
+
+  test('leaves rows in the audit log when one is made, changed, revoked or deleted, and not when it is used', async () => {
+    await make();
+    await use(api);
+    await operator.run(
+      `UPDATE api_tokens SET role = 'user'; UPDATE api_tokens SET revoked_at = now(); DELETE FROM api_tokens`,
+    );
+    assert.deepEqual(
+      (await operator.rows('SELECT action, object, subject, count FROM audit_log ORDER BY id')).map((row) =>
+        Object.values(row),
+      ),
+      [
+        ['create', 'token', 'ci (admin)', 1],
+        ['change', 'token', 'ci (user)', 1],
+        ['revoke', 'token', 'ci (user)', 1],
+        ['delete', 'token', null, 1],
+      ],
+    );
+  });
+});
+
 describe('the list of a user among many', () => {
   test('is read from its index, with row security', async () => {
     await operator.run(
