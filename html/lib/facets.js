@@ -1,6 +1,6 @@
 // The filters that are counted value by value, and that of the duration, at the left of a list.
 
-import { FACETS, NONE, valuesOf } from './filters.js';
+import { FACETS, hasAddress, NONE, valuesOf } from './filters.js';
 import { count } from './format.js';
 import { Button } from './parts.js';
 import { html, useEffect, useId, useState } from './preact.js';
@@ -32,11 +32,13 @@ function Facet({ name, label, chosen, counts, onChange }) {
   return html`
     <fieldset class="facet" aria-busy=${String(counts === null)}>
       <legend>${label}</legend>
-      ${shown.map(({ value, n }) => html`
-        <label key=${value} class="facet-value">
-          <input type="checkbox" checked=${chosen.includes(value)} disabled=${value.includes(',')}
+      ${shown.map(({ value, n, fixed }) => html`
+        <label key="${fixed} ${value}" class="facet-value">
+          <input type="checkbox" checked=${!fixed && chosen.includes(value)} disabled=${fixed}
                  onChange=${() => toggle(value)} />
-          <span class="facet-name" title=${value}>${valueLabel(name, value)}</span>
+          <span class="facet-name" title=${fixed ? `${value}: a name that cannot be filtered by` : value}>
+            ${fixed ? `“${value}”` : valueLabel(name, value)}
+          </span>
           <span class="facet-count number">${n === null ? '' : count(n)}</span>
         </label>`)}
       ${all.length === 0 && html`<p class="facet-none">${counts === null ? '…' : 'nothing to choose'}</p>`}
@@ -45,12 +47,12 @@ function Facet({ name, label, chosen, counts, onChange }) {
     </fieldset>`;
 }
 
-// A value that is chosen is there, also where nothing has it.
+// A value that is chosen is there, also where nothing has it; one that is fixed cannot be.
 function withChosen(counts, chosen) {
-  const values = counts.map((one) => ({ value: one.value ?? NONE, n: one.count }));
-  const missing = chosen.filter((value) => !values.some((one) => one.value === value));
+  const values = counts.map(({ value, count: n }) => ({ value: value ?? NONE, n, fixed: !hasAddress(value) }));
+  const missing = chosen.filter((value) => !values.some((one) => one.value === value && !one.fixed));
 
-  return [...values, ...missing.map((value) => ({ value, n: counts.length > 0 ? 0 : null }))];
+  return [...values, ...missing.map((value) => ({ value, n: counts.length > 0 ? 0 : null, fixed: false }))];
 }
 
 export function valueLabel(name, value) {

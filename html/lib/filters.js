@@ -42,6 +42,18 @@ const FILTERS = [
 export const NO_TIME = { range: '', from: '', to: '', cursor: '' };
 export const NO_FILTER = { ...Object.fromEntries(FILTERS.map((name) => [name, ''])), ...NO_TIME };
 
+// What the address of a list may say (ignored.js).
+export const KNOWN = {
+  ...Object.fromEntries(FILTERS.map((name) => [name, true])),
+  range: (value) => RANGES.some((range) => range.value === value),
+  live: (value) => value === '1',
+  sort: true,
+  cursor: true,
+};
+
+// Whether the API can be asked for the traces of a value: lists of values are divided by commas, and "none" is null.
+export const hasAddress = (value) => !value || (value !== NONE && !value.includes(','));
+
 export const rangeOf = (query) => RANGES.find(({ value }) => value === query.range) ?? null;
 
 export const valuesOf = (query, name) => (query[name] ? query[name].split(',') : []);

@@ -2,6 +2,7 @@
 // choose a part of it. The same numbers as a table are below.
 
 import { count } from './format.js';
+import { bucketNote } from './period.js';
 import { html, useRef, useState } from './preact.js';
 import { TRACE_STATUS } from './words.js';
 import { span } from './zone.js';
@@ -25,7 +26,7 @@ export function Histogram({ stats, zone, onZoom }) {
       </div>
       ${series.length > 0 && html`
         <${AsTable} series=${series} end=${stats.to} zone=${zone} />
-        <${Legend} totals=${stats.totals} />`}
+        <${Legend} totals=${stats.totals} note=${bucketNote(stats, zone)} />`}
     </section>`;
 }
 
@@ -123,9 +124,10 @@ function Axis({ from, to, zone }) {
   return [first, (first + last) / 2, last].map((ms) => html`<span key=${ms} class="number">${text(ms)}</span>`);
 }
 
-function Legend({ totals }) {
+function Legend({ totals, note }) {
   return html`
     <p class="histogram-legend number">
+      ${note && html`<span>${note}</span>`}
       ${[...STACK].reverse().map((status) => html`
         <span key=${status} class="key-${status}">${count(totals[status])} ${TRACE_STATUS[status].label}</span>`)}
     </p>`;

@@ -72,6 +72,16 @@ export const timesQuery = (from, to) => ({
 // The shortest range until now that reaches back to a time; null: none does.
 export const rangeBackTo = (at, nowMs) => RANGES.find(({ ms }) => at > nowMs - ms) ?? null;
 
+export const isRange = (value) => rangeNamed(value) !== undefined;
+
+// In UTC the API begins a day, a week and what is like it: said where the reader's own days begin at another time.
+export function bucketNote({ from, to, bucket }, zone) {
+  const words = { '6h': 'six hours', day: 'days', week: 'weeks, from Monday', month: 'months' }[bucket];
+  const isAside = [from, to].some((at) => new Date(at).getTimezoneOffset() !== 0);
+
+  return words && !zone.utc && isAside ? `by ${words}, of UTC` : '';
+}
+
 // What a series of buckets covers: for each its start, its end, and both cut to [from, to].
 export function spansOf({ from, to, bucket, series }) {
   const [first, last] = [Date.parse(from), Date.parse(to)];

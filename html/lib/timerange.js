@@ -1,13 +1,13 @@
 // Which time a list is about: one of the ranges that end now, or from and to.
 
-import { RANGES } from './filters.js';
+import { rangeOf, RANGES } from './filters.js';
 import { Button } from './parts.js';
 import { Fragment, html, useEffect, useId, useState } from './preact.js';
-import { fromInput, setUtc, toInput } from './zone.js';
+import { ambiguous, fromInput, setUtc, toInput } from './zone.js';
 
 // onChange gets {range, from, to} for the address.
 export function TimeRange({ query, zone, onChange }) {
-  const custom = !query.range && Boolean(query.from || query.to);
+  const custom = !rangeOf(query) && Boolean(query.from || query.to);
   const [open, setOpen] = useState(false);
   const choose = (range) => {
     setOpen(false);
@@ -20,7 +20,7 @@ export function TimeRange({ query, zone, onChange }) {
     <${Fragment}>
       <div class="switch time-range" role="group" aria-label="Time">
         ${RANGES.map(({ value, label }) => option(value, label, query.range === value))}
-        ${option('', 'All', !query.range && !custom)}
+        ${option('', 'All', !rangeOf(query) && !custom)}
         <button type="button" aria-pressed=${String(custom)} aria-expanded=${String(open)}
                 onClick=${() => setOpen(!open)}>Custom…</button>
       </div>
@@ -38,6 +38,13 @@ function ZoneSwitch({ zone }) {
 }
 
 const localName = Intl.DateTimeFormat().resolvedOptions().timeZone;
+
+// The zone in which times are entered, and which is meant of two that are written the same.
+export function zoneNote(texts, zone) {
+  const twice = texts.some((text) => text && ambiguous(text, zone));
+
+  return twice ? `${zone.name}: the clocks are set back, the first of two such times is meant` : zone.name;
+}
 
 function FromTo({ query, zone, onClose, onChange }) {
   const [text, setText] = useState({});
@@ -65,7 +72,7 @@ function FromTo({ query, zone, onClose, onChange }) {
     <form class="from-to" aria-label="Custom time" onSubmit=${submit}
           onKeyDown=${(event) => event.key === 'Escape' && onClose()}>
       ${input('from', 'From')} ${input('to', 'to')}
-      <span id="${id}-zone" class="quiet">${wrong ? 'from has to be before to' : zone.name}</span>
+      <span id="${id}-zone" class="quiet">${wrong ? 'from has to be before to' : zoneNote([text.from, text.to], zone)}</span>
       <${Button} type="submit">Apply<//>
     </form>`;
 }

@@ -72,7 +72,8 @@ export function span(from, to, zone) {
 
 const plain = (text) => text.replace(',', '');
 
-// For <input type="datetime-local">, which knows no zone: "2026-11-25T13:55:20" and back.
+// For <input type="datetime-local">, which knows no zone: "2026-11-25T13:55:20" and back. An hour that there is twice,
+// when the clocks are set back, means the first of the two; ambiguous() tells.
 export function toInput(iso, { utc }) {
   if (!iso) return '';
   const at = new Date(iso);
@@ -85,4 +86,15 @@ export function fromInput(text, { utc }) {
   const at = new Date(utc ? `${text}Z` : text);
 
   return Number.isNaN(Number(at)) ? '' : at.toISOString();
+}
+
+// Whether a time as it is entered in a zone is that of two moments: an hour or half of one apart.
+export function ambiguous(text, zone) {
+  const iso = fromInput(text, zone);
+  const written = toInput(iso, zone);
+
+  return written !== '' && [30, 60].some((minutes) => {
+    const other = new Date(Date.parse(iso) + minutes * 60_000).toISOString();
+    return toInput(other, zone) === written;
+  });
 }

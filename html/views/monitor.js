@@ -4,16 +4,19 @@
 import { path, queryString } from '../lib/api.js';
 import { Chart } from '../lib/chart.js';
 import { now, useNow } from '../lib/clock.js';
+import { hasAddress, NONE } from '../lib/filters.js';
 import { cost, count, duration, percent, plural, relative, UNKNOWN } from '../lib/format.js';
 import { icon } from '../lib/icons.js';
-import { useKeys } from '../lib/keys.js';
+import { Ignored } from '../lib/ignored.js';
+import { useKeyHint, useKeys } from '../lib/keys.js';
 import { mount, setTitle } from '../lib/page.js';
 import { Button, Empty } from '../lib/parts.js';
 import {
-  change, COMPARED, length, periodOf, rangeBackTo, rangeQuery, RANGES, spansOf, spanText, timesQuery,
+  bucketNote, change, COMPARED, isRange, length, periodOf, rangeBackTo, rangeQuery, RANGES, spansOf, spanText, timesQuery,
 } from '../lib/period.js';
 import { Fragment, html, useEffect, useMemo, useRef, useState } from '../lib/preact.js';
 import { useResource } from '../lib/resource.js';
+import { zoneNote } from '../lib/timerange.js';
 import { useQuery } from '../lib/url.js';
 import { errorLabel, TRACE_STATUS } from '../lib/words.js';
 import { fromInput, setUtc, toInput, useZone } from '../lib/zone.js';
@@ -24,9 +27,21 @@ const FIRST_MS = 3000; // no trace yet: the page waits for the first
 const CERTAIN_N = 20; // below, a percentile is little more than one of the values
 const DOUBT = `uncertain: of fewer than ${CERTAIN_N} durations`;
 const DAY_MS = 86_400_000;
-const NONE = 'none'; // the API's word for a provider or a model that is null
 
 const NO_FILTER = { provider: '', model: '' };
+const CHARTS = ['requests', 'error_rate', 'duration', 'tokens', 'cost'];
+// What the address may say (ignored.js). Of two times both are needed.
+const KNOWN = {
+  range: isRange,
+  from: () => Boolean(new URLSearchParams(location.search).get('to')),
+  to: () => Boolean(new URLSearchParams(location.search).get('from')),
+  provider: true,
+  model: true,
+  table: (value) => value.split(',').every((name) => CHARTS.includes(name)),
+  provider_sort: isSort,
+  model_sort: isSort,
+  error_sort: isSort,
+};
 
 function Monitor() {
   const { query, go } = useQuery();
@@ -70,8 +85,9 @@ function Monitor() {
         <${Ranges} period=${period} custom=${custom} zone=${zone} show=${show} />
         <${Filters} filters=${filters} chain=${chain} stats=${stats} show=${show} />
         <${ZoneSwitch} zone=${zone} />
-        <${Button} icon="again" onClick=${refresh}>Refresh<//>
+        <${Button} icon="again" title=${useKeyHint()('r')} onClick=${refresh}>Refresh<//>
       </div>
+      <${Ignored} query=${query} known=${KNOWN} go=${show} />
       ${refused
         ? html`
           <${Empty} title="This range cannot be shown">
@@ -182,7 +198,7 @@ function CustomRange({ period, zone, show }) {
                          onInput=${(event) => setFrom(event.currentTarget.value)} /></label>
       <label>to <input type="datetime-local" step="1" required value=${to}
                        onInput=${(event) => setTo(event.currentTarget.value)} /></label>
-      <span class="quiet">${zone.name}</span>
+      <span class="quiet">${zoneNote([from, to], zone)}</span>
       <${Button} type="submit">Apply<//>
       ${error && html`<p class="refusal" role="alert">${icon('warning')}${error}</p>`}
     </form>`;
@@ -205,8 +221,8 @@ function Filters({ filters, chain, stats, show }) {
 function useSeen(stats) {
   const seen = useRef({ providers: new Set(), models: new Set() }).current;
 
-  stats?.by_provider.forEach(({ provider }) => seen.providers.add(provider ?? NONE));
-  stats?.by_model.forEach(({ model }) => seen.models.add(model ?? NONE));
+  stats?.by_provider.forEach(({ provider }) => hasAddress(provider) && seen.providers.add(provider ?? NONE));
+  stats?.by_model.forEach(({ model }) => hasAddress(model) && seen.models.add(model ?? NONE));
   return seen;
 }
 
@@ -234,11 +250,12 @@ function Caption({ stats, zone }) {
   if (stats === null) return html`<p class="monitor-caption"><${Bone} /></p>`;
   const [from, to] = [Date.parse(stats.from), Date.parse(stats.to)];
   const year = (ms) => zone.date.format(ms).slice(-4);
+  const note = bucketNote(stats, zone);
 
   return html`
     <p class="monitor-caption">
       ${spanText(from, to, zone)}${year(to) !== year(now()) && ` (${year(to)})`}
-      <span class="quiet"> ${zone.name}, compared with the ${length(to - from)} before</span>
+      <span class="quiet"> ${zone.name}, compared with the ${length(to - from)} before${note && `; charts ${note}`}</span>
     </p>`;
 }
 
@@ -582,6 +599,13 @@ const NUMBERS = [
   column('failed_cost_usd', 'Cost of failed', cost, { ...FAILED, ...DEAREST }, (row) => amount(row.failed_cost_usd)),
 ];
 
+// "-cost_usd" and the like, as headings write it.
+function isSort(value) {
+  const name = value.replace(/^-/, '');
+
+  return ['name', 'requests', 'share'].includes(name) || NUMBERS.some((one) => one.name === name);
+}
+
 // The first two columns: how many, and how much of all that is.
 const requestsOf = (total, value) => [
   column('requests', 'Requests', count, {}, value),
@@ -644,7 +668,7 @@ function Group({ name, title, head, rows, label, aside = () => null, its, column
               </thead>
               <tbody>
                 ${sorted.map((row) => html`
-                  <tr key=${JSON.stringify(its(row))}>
+                  <tr key=${JSON.stringify([row.provider, row.model, row.error_class])}>
                     <th scope="row">${label(row)} <span class="quiet">${aside(row)}</span></th>
                     ${columns.map((one) => html`
                       <td key=${one.name} class="right number">
@@ -669,8 +693,8 @@ function sortRows(rows, value, down) {
 
 function Cell({ column: { text, share, only, doubt }, row, its, to }) {
   const shown = text(row);
-  // A list of values is divided by commas, so one with a comma in it has no address.
-  const href = only && !Object.values(its).some((value) => value.includes(',')) ? to({ ...its, ...only(row) }) : null;
+  const named = [row.provider, row.model, row.error_class].every(hasAddress);
+  const href = only && named ? to({ ...its, ...only(row) }) : null;
 
   if (share) {
     return html`

@@ -7,11 +7,12 @@ import { now } from '../lib/clock.js';
 import { ConfirmDialog } from '../lib/dialogs.js';
 import { Facets } from '../lib/facets.js';
 import {
-  filtersOf, isFiltered, listPath, NO_FILTER, SEARCH_CHARACTERS_MIN, tooShort,
+  filtersOf, isFiltered, KNOWN, listPath, NO_FILTER, SEARCH_CHARACTERS_MIN, tooShort,
 } from '../lib/filters.js';
 import { count, plural } from '../lib/format.js';
 import { Histogram } from '../lib/histogram.js';
 import { icon } from '../lib/icons.js';
+import { Ignored } from '../lib/ignored.js';
 import { useKeyHint, useKeys, withHint } from '../lib/keys.js';
 import { useLive, useScrolled } from '../lib/live.js';
 import { say } from '../lib/notices.js';
@@ -116,6 +117,7 @@ function Traces() {
                    onClick=${() => setFacetsOpen(!facetsOpen)}>Filters<//>
         <${TimeRange} query=${query} zone=${zone} onChange=${change} />
       </div>
+      <${Ignored} query=${query} known=${KNOWN} go=${change} />
       <${Chips} query=${query} zone=${zone} onChange=${change} onClear=${() => go(NO_FILTER)} />
       <div class="traces-body ${facetsOpen && !isFirstRun ? 'with-facets' : ''}">
         <aside id="facets" aria-label="Filters" hidden=${!facetsOpen || isFirstRun}>

@@ -35,6 +35,7 @@ const PAGES = [
     at: ({ trace, failedTrace }) => `/traces/compare?a=${trace}&b=${failedTrace}`,
     shown: '.compare-table tbody tr, .empty',
   },
+  { name: 'no_page', at: () => '/nothing', shown: '.empty' },
   { name: 'monitor', at: () => '/monitor', shown: '.plot canvas, .empty' },
 ];
 

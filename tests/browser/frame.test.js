@@ -47,6 +47,10 @@ for (const colorScheme of ['light', 'dark']) {
         await visit(address);
         const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
         assert.ok(over <= 0, `${address} is ${over} px too wide at ${width}`);
+        const edge = await page.evaluate(
+          () => innerWidth - Math.max(...[...document.querySelectorAll('.top-row *')].map((one) => one.getBoundingClientRect().right)),
+        );
+        assert.ok(edge >= 8, `${address}: the header ends ${edge} px before the edge at ${width}`);
         assert.deepEqual(page.faults, [], address);
       }
     }
@@ -190,6 +194,22 @@ test('no_control_has_the_look_of_the_browser', async () => {
     if (['select', 'checkbox', 'radio', 'search', 'range'].includes(type)) assert.equal(look.appearance, 'none', type);
     if (type !== 'range') assert.equal(look.borderTopStyle, 'solid', type);
   }
+});
+
+test('an_address_without_a_page_looks_like_one_and_leads_back', async () => {
+  const lost = await browser.page({ expect: [404] });
+
+  for (const width of WIDTHS) {
+    await lost.setViewportSize({ width, height: 900 });
+    const answer = await lost.goto('/nothing');
+    assert.equal(answer.status(), 404);
+    await lost.getByText(answer.headers()['x-request-id']).waitFor();
+    assert.ok((await lost.evaluate(() => document.documentElement.scrollWidth - innerWidth)) <= 0, `${width}`);
+  }
+  await lost.getByRole('link', { name: 'To the lessons' }).click();
+  await lost.getByRole('heading', { name: 'New lesson' }).waitFor();
+  assert.deepEqual(lost.faults, []);
+  await lost.context().close();
 });
 
 test('a_user_sees_nothing_of_others', async () => {

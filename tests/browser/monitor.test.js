@@ -511,3 +511,28 @@ test('what_is_shown_stays_while_the_database_is_away', async () => {
   await other.getByRole('alert').waitFor({ state: 'detached' });
   assert.deepEqual(other.faults, []);
 });
+
+test('what_the_address_says_beside_is_named_and_can_be_removed', async () => {
+  const note = page.locator('.ignored');
+
+  await visit('/monitor?status=failed&range=7d&model_sort=-nothing&from=2026-01-01');
+  for (const text of ['status=failed', 'model_sort=-nothing', 'from=2026-01-01']) await note.getByText(text).waitFor();
+  await note.getByRole('button', { name: 'Remove' }).click();
+  await note.waitFor({ state: 'detached' });
+  assert.equal(new URL(page.url()).search, '?range=7d');
+  assert.deepEqual(page.faults, []);
+});
+
+test('a_model_whose_name_no_filter_can_say_has_numbers_and_no_links', async () => {
+  await stack.psql(`
+    INSERT INTO lesson_traces (owner, request_data, status, provider_used, model, total_duration_ms)
+    SELECT 'admin', '{"outline": "Named"}', 'completed', 'openai', model, 1000 FROM unnest('{"a,b", none}'::text[]) model`);
+  await visit('/monitor');
+  for (const name of ['a,b', 'none']) {
+    const row = page.locator('tr', { has: page.getByRole('rowheader', { name: `${name} openai`, exact: true }) });
+    await row.waitFor();
+    assert.equal(await row.getByRole('link').count(), 0, name);
+    assert.equal(await page.getByLabel('Model').locator('option', { hasText: new RegExp(`^${name}$`) }).count(), 0, name);
+  }
+  assert.deepEqual(page.faults, []);
+});

@@ -418,6 +418,35 @@ test('an_address_that_makes_no_sense_says_so_and_leads_out', async () => {
   await end(page);
 });
 
+test('what_the_address_says_beside_is_named_and_can_be_removed', async () => {
+  const page = await open('/traces?status=failed&user=me&range=soon');
+  const note = page.locator('.ignored');
+
+  await note.getByText('user=me').waitFor();
+  await note.getByText('range=soon').waitFor();
+  await note.getByRole('button', { name: 'Remove' }).click();
+  await note.waitFor({ state: 'detached' });
+  assert.equal(new URL(page.url()).search, '?status=failed');
+  await end(page);
+});
+
+test('a_model_whose_name_no_filter_can_say_is_shown_and_not_offered', async () => {
+  await add('With a comma');
+  await add('None by name');
+  await stack.psql(`
+    UPDATE lesson_traces SET model = 'a,b' WHERE outline_preview = 'With a comma';
+    UPDATE lesson_traces SET model = 'none' WHERE outline_preview = 'None by name'`);
+  const page = await open();
+  const value = (name) => page.locator('.facet', { hasText: 'Model' }).locator('label', { hasText: name }).locator('input');
+
+  if (await page.locator('.facet', { hasText: 'Model' }).getByRole('button', { name: /more$/ }).isVisible())
+    await page.locator('.facet', { hasText: 'Model' }).getByRole('button', { name: /more$/ }).click();
+  await value('“a,b”').waitFor();
+  assert.ok(await value('“a,b”').isDisabled());
+  assert.ok(await value('“none”').isDisabled());
+  await end(page);
+});
+
 // ---- taking along -----------------------------------------------------------------------------
 
 test('what_matches_is_exported_in_the_order_of_the_list', async () => {
