@@ -7,6 +7,8 @@
 # make bench         scripts/bench: how fast it is, beside the targets and others; ROUNDS=, QUICK=yes, ONLY=, RUN_DIR=, RESULTS=
 # make bench-large   the same with a million traces
 # make bench-generate  the same of provider calls
+# make fuzz          scripts/fuzz: hostile input; TIME= in seconds a target, RUNS=, ONLY=, JOBS=, RESULTS=
+# make fuzz-coverage what the inputs in tests/fuzz/corpus cover of the parsers, by line
 # make check         format, layers, unit tests under sanitizers and valgrind
 # make install       into $(DESTDIR)$(PREFIX)
 # make readme        write the settings table into README.md
@@ -50,6 +52,8 @@ RESPONDER := $(COMMON) fcgi/http.c fcgi/api.c fcgi/rate.c
 SCHEMA    := $(basename $(notdir $(lastword $(sort $(wildcard sql/migrations/*.sql)))))
 UNIT      := $(wildcard tests/unit/*.c)
 WRAPPED   := fdatasync fstatvfs fsync ftruncate log_write pwrite
+FUZZ      := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c))
+FUZZ_LIB  := $(filter-out %/log.c %/replay.c,$(wildcard tests/fuzz/lib/*.c))
 PROGRAMS  := $(addprefix $(B)/,traces.fcgi lessons.fcgi sample.fcgi lesson-generator)
 objs       = $(patsubst %.c,$(B)/%.o,$1)
 
@@ -63,6 +67,17 @@ $(B)/unit:             $(call objs,$(RESPONDER) fcgi/lessons/request.c $(GENERAT
 $(B)/unit:             LDLIBS += $(shell pkg-config --libs check)
 # What the unit tests replace to play a disk that fails.
 $(B)/unit:             override LDFLAGS += $(WRAPPED:%=-Wl,--wrap=%)
+
+# Each target of the fuzzer: a member of the archive comes in only if the target does not bring what
+# it has. Its main() is libFuzzer's, or else that of replay.c.
+$(B)/fuzz/product.a: $(call objs,$(filter-out common/db.c,$(RESPONDER)) fcgi/traces/query.c \
+    $(wildcard fcgi/traces/[es]*.c) fcgi/lessons/request.c $(GENERATOR) $(SAMPLE) $(FUZZ_LIB))
+	@mkdir -p $(@D)
+	rm -f $@
+	ar rcs $@ $^
+$(FUZZ:%=$(B)/fuzz/%): $(B)/fuzz/%: $(B)/tests/fuzz/%.o $(if $(FUZZER),,$(B)/tests/fuzz/lib/replay.o) $(B)/fuzz/product.a
+	$(CC) $(LDFLAGS) $(FUZZER) -o $@ $^ $(LDLIBS)
+fuzz-programs: $(FUZZ:%=$(B)/fuzz/%)
 
 $(PROGRAMS) $(B)/unit:
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
@@ -90,6 +105,16 @@ chaos:
 bench bench-large bench-generate:
 	scripts/bench $(patsubst bench-%,%,$(filter bench-%,$@)) $(ROUNDS:%=--rounds %) $(if $(QUICK),--quick) \
 	    $(ONLY:%=--only %) $(RUN_DIR:%=--run-dir %) $(RESULTS:%=--results %)
+fuzz:
+	scripts/fuzz $(TIME:%=--time %) $(RUNS:%=--runs %) $(ONLY:%=--only %) $(JOBS:%=--jobs %) $(RESULTS:%=--results %)
+
+fuzz-coverage:
+	scripts/fuzz --coverage $(ONLY:%=--only %)
+
+# The inputs of tests/fuzz/corpus through the targets, without libFuzzer; a line for each.
+fuzz-replay: fuzz-programs
+	@for target in $(FUZZ); do \
+	    $(B)/fuzz/$$target tests/fuzz/corpus/$$target || { echo "$$target: failed"; failed=1; }; done; test -z "$$failed"
 
 unit: $(B)/unit # sanitized: in one process, since looking for leaks in a thousand takes minutes
 	$(if $(SAN),CK_FORK=no) $(B)/unit
@@ -136,6 +161,6 @@ install: all
 clean:
 	rm -rf build build-*
 
-.PHONY: FORCE all run readme test chaos bench bench-large bench-generate unit unit-program unit-valgrind \
-        check layers format format-check install clean
+.PHONY: FORCE all run readme test chaos bench bench-large bench-generate fuzz fuzz-coverage fuzz-programs fuzz-replay \
+        unit unit-program unit-valgrind check layers format format-check install clean
 -include $(shell find build* -name '*.d' 2>/dev/null)

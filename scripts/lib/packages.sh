@@ -8,3 +8,7 @@ RUN_PACKAGES=(
 	postgresql-15=/usr/lib/postgresql/15/bin/postgres nginx spawn-fcgi multiwatch
 	curl openssl ca-certificates=/etc/ssl/certs/ca-certificates.crt
 )
+
+# Only to fuzz.
+# shellcheck disable=SC2034 # read by scripts/fuzz
+FUZZ_PACKAGES=(clang-14 llvm-14=llvm-cov-14 libclang-rt-14-dev=/usr/lib/llvm-14/lib/clang/14.0.6/lib/linux)
