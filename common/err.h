@@ -37,7 +37,7 @@ struct err {
     char text[256];
 };
 
-/* Fill *e and return false, so that failing is one line: return err_set(...). */
+/* Fill *e, without secrets, and return false, so that failing is one line: return err_set(...). */
 bool err_set(struct err *e, enum err_kind kind, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 

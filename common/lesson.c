@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "common/config.h"
 #include "common/uuid.h"
 
 enum { RACES_MAX = 5 };
@@ -21,7 +22,9 @@ static const struct db_statement create = {
     "  ON CONFLICT DO NOTHING RETURNING *),"
     " trace AS ("
     "  INSERT INTO lesson_traces (id, lesson_id, owner, request_id, request_data)"
-    "  SELECT $7::uuid, id, owner, $8, jsonb_build_object('outline', outline) || options"
+    "  SELECT $7::uuid, id, owner, $8,"
+    "         CASE WHEN $10::bool THEN jsonb_build_object('outline', outline)"
+    "              ELSE jsonb_build_object('content_kept', false) END || options"
     "    FROM lesson),"
     " job AS ("
     "  INSERT INTO generation_jobs (lesson_id, trace_id, owner, provider, model)"
@@ -40,7 +43,7 @@ static const struct db_statement create = {
     "SELECT 'full', NULL, NULL FROM queue"
     " WHERE busy AND NOT EXISTS (SELECT FROM lessons WHERE (owner = $2 AND idempotency_key = $6)"
     "                                                   OR id = $1::uuid)",
-    9,
+    10,
 };
 
 static const struct db_statement regenerate = {
@@ -61,14 +64,16 @@ static const struct db_statement regenerate = {
     "    FROM lesson),"
     " trace AS ("
     "  INSERT INTO lesson_traces (id, lesson_id, owner, request_id, request_data)"
-    "  SELECT $2::uuid, id, owner, $5, jsonb_build_object('outline', outline) || options"
+    "  SELECT $2::uuid, id, owner, $5,"
+    "         CASE WHEN $8::bool THEN jsonb_build_object('outline', outline)"
+    "              ELSE jsonb_build_object('content_kept', false) END || options"
     "    FROM request),"
     " job AS ("
     "  INSERT INTO generation_jobs (lesson_id, trace_id, owner, provider, model)"
     "  SELECT id, $2::uuid, owner, options->>'provider', options->>'model' FROM request)"
     "SELECT (SELECT count(*) FROM lesson), (SELECT count(*) FROM lessons WHERE id = $1::uuid),"
     "       (SELECT busy FROM queue)",
-    7,
+    8,
 };
 
 static const struct db_statement queue_full = {
@@ -114,6 +119,12 @@ static const struct db_statement delete_one = {
     1,
 };
 
+/* Whether the trace keeps the outline; if not, it says so. */
+static struct db_arg trace_content(void)
+{
+    return db_arg(config_bool("TRACE_CONTENT") ? "true" : "false");
+}
+
 static bool is(const char *word, const struct db_rows *rows)
 {
     return strcmp(db_value(rows, 0, 0), word) == 0;
@@ -129,11 +140,11 @@ const char *lesson_create(struct db *db, struct arena *a, const struct db_identi
 
     uuid_create(lesson_id);
     uuid_create(trace_id);
-    call =
-        (struct db_call){&create,
-                         {db_arg(lesson_id), db_arg(who->user), db_arg(r->title),
-                          db_arg(r->outline), db_arg(r->options), db_arg(r->idempotency_key),
-                          db_arg(trace_id), db_arg(who->request_id), db_arg_int(a, r->queued_max)}};
+    call = (struct db_call){&create,
+                            {db_arg(lesson_id), db_arg(who->user), db_arg(r->title),
+                             db_arg(r->outline), db_arg(r->options), db_arg(r->idempotency_key),
+                             db_arg(trace_id), db_arg(who->request_id),
+                             db_arg_int(a, r->queued_max), trace_content()}};
     /* Whoever waits for another's insert of the same key does not see it yet: the next try does. */
     for (int i = 0; i < RACES_MAX && (rows == NULL || db_count(rows) == 0); i++)
         if (!db_run(db, a, who, &call, 1, &rows, DB_RETRY, deadline_ms, e))
@@ -164,10 +175,10 @@ const char *lesson_regenerate(struct db *db, struct arena *a, const struct db_id
     struct db_rows *rows[2];
 
     uuid_create(trace_id);
-    calls[0] =
-        (struct db_call){&regenerate,
-                         {db_arg(id), db_arg(trace_id), db_arg(provider), db_arg(model),
-                          db_arg(who->request_id), db_arg_int(a, queued_max), db_arg(who->user)}};
+    calls[0] = (struct db_call){&regenerate,
+                                {db_arg(id), db_arg(trace_id), db_arg(provider), db_arg(model),
+                                 db_arg(who->request_id), db_arg_int(a, queued_max),
+                                 db_arg(who->user), trace_content()}};
     calls[1] = (struct db_call){&get, {db_arg(id)}};
     if (!db_run(db, a, who, calls, 2, rows, DB_ONCE, deadline_ms, e))
         return NULL;

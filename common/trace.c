@@ -115,7 +115,8 @@ static void add_index_order(struct trace_sql *s, const struct order *order)
     X("llm_call_count", "r.llm_call_count::text")                                                  \
     X("error_class", "r.error_class")                                                              \
     X("last_error", "r.last_error")                                                                \
-    X("outline_preview", "r.outline_preview")
+    X("outline_preview", "r.outline_preview")                                                      \
+    X("content_kept", "r.content_kept::text")
 
 static const struct {
     const char *view, *doc;

@@ -3,7 +3,7 @@
 
 import { deleteLesson, deleteTrace, regenerateLesson } from './api.js';
 import { ProviderChoice } from './choice.js';
-import { firstLine, plural } from './format.js';
+import { plural, traceName } from './format.js';
 import { Button, Refusal } from './parts.js';
 import { html, useEffect, useId, useLayoutEffect, useRef, useState } from './preact.js';
 import { held, hold } from './store.js';
@@ -170,7 +170,7 @@ export function DeleteTraceDialog({ trace, onDeleted, onClose }) {
 
   return html`
     <${ConfirmDialog} title="Delete this trace?" action="Delete trace" act=${act} onClose=${onClose}>
-      <p class="dialog-subject">${firstLine(trace.outline_preview) || trace.id}</p>
+      <p class="dialog-subject">${traceName(trace)}</p>
       <p>
         ${running ? 'It is still running: the lesson goes on, this record of it goes.' : 'Its lesson stays.'}
         ${' '}This cannot be undone.

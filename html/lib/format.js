@@ -85,3 +85,7 @@ export function characters(text) {
 }
 
 export const firstLine = (text) => (text ?? '').trim().split('\n', 1)[0];
+
+// What a trace is called: by its outline, if that was kept.
+export const traceName = ({ id, outline_preview: outline, content_kept: kept }) =>
+  firstLine(outline) || (kept === false ? 'Content not kept' : id);

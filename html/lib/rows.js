@@ -2,7 +2,7 @@
 // is what keeps a page quick that polls.
 
 import { useNow } from './clock.js';
-import { count, duration, firstLine, relative } from './format.js';
+import { count, duration, relative, traceName } from './format.js';
 import { icon } from './icons.js';
 import { Button, Cost, Elapsed, Provider, Status } from './parts.js';
 import { html, useEffect, useMemo, useRef } from './preact.js';
@@ -88,7 +88,7 @@ function Heading({ name, label, title, sort, zone, now, onSort }) {
 
 function TraceRow({ trace, zone, longest, selected, mood }) {
   return useMemo(() => {
-    const name = firstLine(trace.outline_preview) || trace.id;
+    const name = traceName(trace);
     const why = trace.last_error ?? trace.error_message;
 
     return html`

@@ -3,7 +3,7 @@
 
 import { path } from '../lib/api.js';
 import { diffSize, diffTexts } from '../lib/diff.js';
-import { cost, count, duration, firstLine, plural, UNKNOWN } from '../lib/format.js';
+import { cost, count, duration, plural, traceName, UNKNOWN } from '../lib/format.js';
 import { mount, setTitle } from '../lib/page.js';
 import { Button, Field, Loading, Missing, Note, Status } from '../lib/parts.js';
 import { html, useEffect, useId, useMemo, useState } from '../lib/preact.js';
@@ -65,7 +65,7 @@ function Choice({ name, title, id, trace, other, go }) {
 
   return html`
     <div class="compare-choice">
-      <h2>${title}${trace && html`: <a href="/traces/${trace.id}">${firstLine(trace.outline_preview) || trace.id}</a>`}</h2>
+      <h2>${title}${trace && html`: <a href="/traces/${trace.id}">${traceName(trace)}</a>`}</h2>
       ${list.length > 0 && html`
         <${Field} id="${own}-list" label="Trace of this lesson">
           <select id="${own}-list" value=${id ?? ''} onChange=${(event) => go({ [name]: event.currentTarget.value })}>
@@ -126,12 +126,16 @@ function Comparison({ before, after }) {
 }
 
 const yesNo = (value) => (typeof value === 'boolean' ? (value ? 'yes' : 'no') : value);
+const NOT_KEPT = 'content not kept';
+const missing = (of) => (of?.content_kept === false ? NOT_KEPT : UNKNOWN);
 const asked = (name) => (trace) => yesNo(trace.request_data?.[name]) ?? UNKNOWN;
+const outline = (trace) => trace.request_data?.outline ?? missing(trace);
 const answering = ({ llm_calls: calls }) => calls?.findLast((call) => call.success) ?? calls?.at(-1);
 const part = (name) => (trace) => {
-  const value = answering(trace)?.request?.[name] ?? null;
+  const call = answering(trace);
+  const value = call?.request?.[name] ?? null;
 
-  return value === null ? UNKNOWN : typeof value === 'string' ? value : JSON.stringify(value);
+  return value === null ? missing(call) : typeof value === 'string' ? value : JSON.stringify(value);
 };
 
 const SETTINGS = [
@@ -144,7 +148,7 @@ const SETTINGS = [
   ['Learning style', asked('learningStyle')],
   ['Examples', asked('includeExamples')],
   ['Exercises', asked('includeExercises')],
-  ['Outline', asked('outline')],
+  ['Outline', outline],
   ['Parameters', part('parameters')],
 ];
 
@@ -204,7 +208,7 @@ function FactsTable({ before, after }) {
 
 function SettingRow({ name, before, after, long = false }) {
   const differs = before !== after;
-  const shown = (text) => (long ? (text === UNKNOWN ? UNKNOWN : plural([...text].length, 'character')) : text);
+  const shown = (text) => (long && ![UNKNOWN, NOT_KEPT].includes(text) ? plural([...text].length, 'character') : text);
 
   return html`
     <tr class=${differs ? 'differs' : ''}>
@@ -247,17 +251,21 @@ function CallsBeside({ before, after }) {
 // ---- the lessons -----------------------------------------------------------------------------
 
 const lessonOf = ({ response_data: result }) => result?.content ?? '';
+const isNotKept = ({ response_data: result }) => result?.content_kept === false;
 
 function TextDiff({ before, after }) {
   const [from, to] = [lessonOf(before), lessonOf(after)];
   const blocks = useMemo(() => diffTexts(from, to), [from, to]);
   const { added, removed } = diffSize(blocks);
   const same = from === to;
+  const notKept = isNotKept(before) || isNotKept(after);
 
   return html`
     <section aria-labelledby="diff-title">
       <h2 id="diff-title">Lesson</h2>
-      ${same
+      ${notKept
+        ? html`<p class="quiet">Content not kept: the traces do not both have the lesson.</p>`
+        : same
         ? html`<p class="quiet">${from ? 'Both lessons are the same, word for word.' : 'There is no lesson in either.'}</p>`
         : html`
           <p class="quiet diff-size">

@@ -6,7 +6,7 @@ import { path } from '../lib/api.js';
 import { now } from '../lib/clock.js';
 import { DeleteTraceDialog, RegenerateDialog } from '../lib/dialogs.js';
 import { download } from '../lib/download.js';
-import { cost, count, duration, firstLine, relative, UNKNOWN } from '../lib/format.js';
+import { cost, count, duration, firstLine, relative, traceName, UNKNOWN } from '../lib/format.js';
 import { icon } from '../lib/icons.js';
 import { useKeyHint, useKeys, withHint } from '../lib/keys.js';
 import { Markdown } from '../lib/markdown.js';
@@ -38,7 +38,7 @@ function TracePage() {
   const trace = data?.trace;
   const { query, replace } = useQuery();
   const [dialog, setDialog] = useState(null); // null | 'delete' | 'regenerate'
-  const name = firstLine(trace?.outline_preview) || 'Trace';
+  const name = trace ? traceName(trace) : 'Trace';
   const close = () => setDialog(null);
 
   useEffect(() => setTitle(trace ? `Trace: ${name}` : 'Trace'), [name]);
@@ -278,7 +278,7 @@ function Details({ trace, number, tab, onTab }) {
 // What does it again, from a shell: the call, or the lesson.
 function Commands({ trace, call }) {
   const command = call
-    ? callCommand(call, location.origin)
+    ? !isNotKept(call) && callCommand(call, location.origin)
     : trace.lesson_id && regenerateCommand(trace, location.origin);
 
   if (!command) return null;
@@ -302,6 +302,11 @@ const telling = ({ llm_calls: calls }) => calls?.findLast((call) => call.success
 const fileName = (trace, number, what) =>
   `trace-${trace.id.slice(0, 8)}${number === null ? '' : `-call-${number}`}-${what}`;
 
+// A trace, a call or a result whose texts were not stored: TRACE_CONTENT was off.
+const isNotKept = (what) => what?.content_kept === false;
+
+const NotKept = ({ what }) => html`<p class="quiet">Content not kept: ${what}, as this service is set up.</p>`;
+
 function LessonPanel({ trace, call, number }) {
   const { response_data: result } = trace;
 
@@ -319,6 +324,7 @@ function LessonPanel({ trace, call, number }) {
       <${ResultList} title="Key concepts" items=${result.keyConcepts} />
       <${ResultList} title="Prerequisites" items=${result.prerequisites} />
     </div>
+    ${isNotKept(result) && html`<${NotKept} what="the trace has no copy of the lesson" />`}
     ${result.content && html`
       <${Payload} title="Lesson" content=${result.content} markdown file=${fileName(trace, number, 'lesson.md')} />`}`;
 }
@@ -343,7 +349,9 @@ function PromptPanel({ trace, call, number }) {
     ${system && html`<${Payload} title="System prompt" content=${system} file=${file('system.txt')} open=${Boolean(call)} />`}
     ${parameters && Object.keys(parameters).length > 0 && html`
       <${Payload} title="Parameters" content=${parameters} file=${file('parameters.json')} open=${Boolean(call)} />`}
-    ${!prompt && !system && html`<p class="quiet">Nothing was sent yet.</p>`}`;
+    ${isNotKept(asked ?? trace)
+      ? html`<${NotKept} what="the trace has neither outline nor prompt" />`
+      : !prompt && !system && html`<p class="quiet">Nothing was sent yet.</p>`}`;
 }
 
 function ResponsePanel({ trace, call, number }) {
@@ -367,7 +375,9 @@ function ResponsePanel({ trace, call, number }) {
     ${response.content
       ? html`
         <${Payload} title="Response" content=${response.content} markdown file=${fileName(trace, number, 'response.md')} />`
-      : html`<p class="quiet">The answer has no text.</p>`}
+      : isNotKept(asked)
+        ? html`<${NotKept} what="the trace has no text of the answer" />`
+        : html`<p class="quiet">The answer has no text.</p>`}
     <${Ids} rows=${[['Answer’s id', response.id], ['Provider’s request id', asked.provider_request_id]]} />`;
 }
 

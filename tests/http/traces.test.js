@@ -14,6 +14,7 @@ import { startStack } from '../lib/stack.js';
 const SUMMARY_KEYS = [
   'completed_at',
   'completion_tokens',
+  'content_kept',
   'cost_usd',
   'created_at',
   'error_class',

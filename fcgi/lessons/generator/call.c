@@ -444,13 +444,22 @@ const char *call_content(struct arena *a, const struct call *c, size_t *len, siz
     return redact(a, buf_text(b), b->len, len);
 }
 
+/* What the trace keeps of the texts; it says so if that is nothing. */
+static bool content_kept(void)
+{
+    return config_bool("TRACE_CONTENT");
+}
+
 static void put_request(struct arena *a, struct json_out *o, const struct call *c)
 {
+    size_t len;
+
     json_begin(o, "request", '{');
-    put_text(a, o, "prompt", c->prompt.user);
-    put_text(a, o, "system", c->prompt.system);
+    put_text(a, o, "prompt", content_kept() ? c->prompt.user : NULL);
+    put_text(a, o, "system", content_kept() ? c->prompt.system : NULL);
     put_text(a, o, "model", c->model);
-    json_put_raw(o, "parameters", c->request.parameters);
+    json_put_raw(o, "parameters",
+                 redact(a, c->request.parameters, strlen(c->request.parameters), &len));
     if (!isnan(c->endpoint->temperature))
         json_put_number(o, "temperature", c->endpoint->temperature);
     json_put_int(o, "max_tokens", c->endpoint->max_tokens);
@@ -488,7 +497,7 @@ static void put_response(struct arena *a, struct json_out *o, const struct call 
         return;
     }
     json_begin(o, "response", '{');
-    if (w->content != NULL) {
+    if (w->content != NULL && content_kept()) {
         content = call_content(a, c, &len, &replaced);
         json_put_bytes(o, "content", content, len);
         if (replaced > 0)
@@ -541,6 +550,8 @@ const char *call_element(struct arena *a, const struct call *c)
     json_end(&o, '}');
     json_put_number(&o, "cost_usd", c->cost_usd);
     json_put_text(&o, "price_as_of", c->price_as_of);
+    if (!content_kept())
+        json_put_bool(&o, "content_kept", false);
     put_request(a, &o, c);
     put_response(a, &o, c);
     json_end(&o, '}');

@@ -289,11 +289,16 @@ static const char *response_data(struct generation *g, struct arena *a, const ch
     struct json_out o = {b, false};
 
     json_begin(&o, NULL, '{');
-    json_put_text(&o, "title", title);
+    if (!config_bool("TRACE_CONTENT"))
+        json_put_bool(&o, "content_kept", false);
+    else
+        json_put_text(&o, "title", title);
     json_put_int(&o, "estimatedSections", markdown_sections(content));
     json_put_text(&o, "gradeLevel", g->options.grade_level);
-    markdown_put_list(&o, "keyConcepts", content, "concept");
-    markdown_put_list(&o, "prerequisites", content, "prerequisite");
+    if (config_bool("TRACE_CONTENT")) {
+        markdown_put_list(&o, "keyConcepts", content, "concept");
+        markdown_put_list(&o, "prerequisites", content, "prerequisite");
+    }
     json_end(&o, '}');
     return buf_text(b);
 }
