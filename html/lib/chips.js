@@ -35,6 +35,10 @@ function chipsOf(query, zone) {
       chips.push({ key: text, text, change: { [name]: values.filter((one) => one !== value).join(',') } });
     }
   }
+  for (const name of ['failed_provider', 'fallback']) {
+    const text = callsText(name, query[name]);
+    if (text) chips.push({ key: text, text, change: { [name]: '' } });
+  }
   if (query.lesson_id) {
     chips.push({
       key: 'lesson',
@@ -61,6 +65,13 @@ export function timeText({ from, to }, zone) {
   return from ? `since ${fullTime(from, zone)}` : `before ${fullTime(to, zone)}`;
 }
 
+// What filters say of the calls of a trace.
+function callsText(name, value) {
+  if (!value) return '';
+  if (name === 'failed_provider') return `a failed call to ${value.split(',').join(' or ')}`;
+  return value === 'true' ? 'with a fallback' : 'without a fallback';
+}
+
 function durationText({ min_duration_ms: min, max_duration_ms: max }) {
   if (min && max) return `${duration(Number(min))} – ${duration(Number(max))}`;
   if (min) return `at least ${duration(Number(min))}`;
@@ -78,6 +89,8 @@ export function filterWords(query, zone) {
 
   return [
     ...FACETS.filter(({ name }) => query[name]).map(({ name, label }) => `${label.toLowerCase()}: ${or(name)}`),
+    callsText('failed_provider', query.failed_provider) && `with ${callsText('failed_provider', query.failed_provider)}`,
+    callsText('fallback', query.fallback),
     query.lesson_id && 'of one lesson',
     time && `time: ${time}`,
     durationText(query) && `duration: ${durationText(query)}`,

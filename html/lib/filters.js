@@ -31,6 +31,8 @@ export const NONE = 'none'; // the API's word for a value that is null
 const TIME = ['from', 'to'];
 const FILTERS = [
   ...FACETS.map(({ name }) => name),
+  'failed_provider',
+  'fallback',
   'lesson_id',
   ...TIME,
   'min_duration_ms',
@@ -45,6 +47,7 @@ export const NO_FILTER = { ...Object.fromEntries(FILTERS.map((name) => [name, ''
 // What the address of a list may say (ignored.js).
 export const KNOWN = {
   ...Object.fromEntries(FILTERS.map((name) => [name, true])),
+  fallback: (value) => value === 'true' || value === 'false',
   range: (value) => RANGES.some((range) => range.value === value),
   live: (value) => value === '1',
   sort: true,

@@ -39,6 +39,7 @@ const KNOWN = {
   model: true,
   table: (value) => value.split(',').every((name) => CHARTS.includes(name)),
   provider_sort: isSort,
+  calls_sort: isSort,
   model_sort: isSort,
   error_sort: isSort,
 };
@@ -150,10 +151,16 @@ const ENDED = { status: 'completed,failed' };
 const MEASURED = { ...ENDED, min_duration_ms: '0' };
 const DEAREST = { sort: '-cost_usd' };
 const LONGEST = { sort: '-total_tokens' };
+const FELL_BACK = { fallback: 'true' };
 const slowerThan = (ms) => ({ ...ENDED, min_duration_ms: String(Math.ceil(ms)), sort: '-total_duration_ms' });
 
+// Those with a call that failed: to any of the providers that it happened to.
+const failedCalls = (stats) => ({
+  failed_provider: stats.calls_by_provider.filter((row) => row.failed_calls > 0).map((row) => row.provider).join(','),
+});
+
 // A number as the link to its traces; what is unknown has none.
-const Linked = ({ href, text }) => (text === UNKNOWN ? UNKNOWN : html`<a href=${href}>${text}</a>`);
+const Linked = ({ href, text }) => (text === UNKNOWN || !href ? text : html`<a href=${href}>${text}</a>`);
 
 // ---- what to look at ------------------------------------------------------------------------
 
@@ -264,7 +271,8 @@ function Caption({ stats, zone }) {
 const isCertain = ({ duration_ms: { n } }) => n >= CERTAIN_N;
 
 // `href` is where its traces are, `note` is said beside it.
-function figuresOf({ totals: T, previous: P }, to) {
+function figuresOf(stats, to) {
+  const { totals: T, previous: P } = stats;
   const ended = T.completed + T.failed;
   const percentile = (name) => ({
     label: `Duration ${name}`,
@@ -299,6 +307,7 @@ function figuresOf({ totals: T, previous: P }, to) {
       label: 'Fallbacks',
       text: count(T.fallbacks),
       change: change(COMPARED.fallbacks, T.fallbacks, P.fallbacks),
+      href: to(FELL_BACK),
       note: `${percent(T.fallbacks / T.requests)} of the requests`,
     },
     {
@@ -323,14 +332,13 @@ function figuresOf({ totals: T, previous: P }, to) {
       note: `known for ${count(T.cost_known)} of ${count(T.requests)}`,
     },
     {
-      label: 'Cost of failed',
+      label: 'Cost of failed calls',
       text: cost(T.failed_cost_usd),
       change: change(COMPARED.failed_cost, T.failed_cost_usd, P.failed_cost_usd),
-      href: to({ ...FAILED, ...DEAREST }),
-      note:
-        T.cost_usd > 0 &&
-        T.failed_cost_usd !== null &&
-        `${percent(T.failed_cost_usd / T.cost_usd)} of the cost`,
+      href: T.failed_calls > 0 && to({ ...failedCalls(stats), ...DEAREST }),
+      note: html`
+        <${Linked} href=${T.failed_calls > 0 && to(failedCalls(stats))} text=${plural(T.failed_calls, 'failed call')} /> of${' '}
+        ${count(T.llm_call_count)}`,
     },
   ];
 }
@@ -592,18 +600,25 @@ const NUMBERS = [
   percentileColumn('p95'),
   percentileColumn('p99'),
   column('n', 'n', count, MEASURED, (row) => row.duration_ms.n),
-  column('fallbacks', 'Fallbacks', count),
+  column('fallbacks', 'Fallbacks', count, FELL_BACK),
   column('prompt_tokens', 'Tokens in', count, LONGEST),
   column('completion_tokens', 'Tokens out', count, LONGEST),
   COST,
-  column('failed_cost_usd', 'Cost of failed', cost, { ...FAILED, ...DEAREST }, (row) => amount(row.failed_cost_usd)),
+  column('failed_cost_usd', 'Cost of failed calls', cost, null, (row) => amount(row.failed_cost_usd)),
+];
+// Of the calls to a provider, whoever answered in the end.
+const CALLS = [
+  column('requests', 'Calls', count, null, (row) => row.answered + row.failed_calls),
+  column('answered', 'Answered', count, (row) => ({ provider: row.provider, status: 'completed' })),
+  column('failed_calls', 'Failed', count, (row) => ({ failed_provider: row.provider })),
+  column('error_rate', 'Error rate', percent, (row) => ({ failed_provider: row.provider })),
 ];
 
 // "-cost_usd" and the like, as headings write it.
 function isSort(value) {
   const name = value.replace(/^-/, '');
 
-  return ['name', 'requests', 'share'].includes(name) || NUMBERS.some((one) => one.name === name);
+  return ['name', 'requests', 'share'].includes(name) || [...NUMBERS, ...CALLS].some((one) => one.name === name);
 }
 
 // The first two columns: how many, and how much of all that is.
@@ -623,6 +638,8 @@ function Groups({ stats, filters, query, stay }) {
               label=${(row) => row.provider ?? 'no provider answered'}
               its=${(row) => ({ provider: row.provider ?? NONE })}
               columns=${[...requestsOf(total, (row) => row.requests), ...NUMBERS]} />
+    <${Group} ...${all} name="calls" title="Calls by provider" head="Provider" rows=${stats.calls_by_provider} narrow
+              label=${(row) => row.provider} its=${() => ({})} columns=${CALLS} />
     <${Group} ...${all} name="model" title="By model" head="Model" rows=${stats.by_model}
               label=${(row) => row.model ?? 'no model answered'} aside=${(row) => row.provider ?? 'no answer'}
               its=${(row) => ({ provider: row.provider ?? NONE, model: row.model ?? NONE })}

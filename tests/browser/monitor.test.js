@@ -32,7 +32,7 @@ async function fill() {
     TRUNCATE lesson_traces;
     INSERT INTO lesson_traces (owner, request_data, created_at, completed_at, status, provider_used, model,
                                fallback_providers, total_duration_ms, prompt_tokens, completion_tokens, total_tokens,
-                               cost_usd, llm_call_count, error_class)
+                               cost_usd, llm_call_count, error_class, llm_calls)
     SELECT 'admin', jsonb_build_object('outline', 'Measured ' || n), at, at + duration * interval '1 ms',
            CASE WHEN failed THEN 'failed' ELSE 'completed' END,
            CASE WHEN failed THEN NULL WHEN few THEN 'groq' WHEN n % 3 = 0 THEN 'anthropic' ELSE 'openai' END,
@@ -41,7 +41,11 @@ async function fill() {
            duration, 100 + n, CASE WHEN failed THEN NULL ELSE 500 + n END, 600 + 2 * n,
            CASE WHEN n % 3 = 0 THEN 0.01 + n / 100000.0 END, 1 + n % 2,
            CASE WHEN failed THEN (ARRAY['timeout', 'rate_limited', 'server_error'])[1 + n % 3]
-                WHEN n % 10 = 0 THEN 'timeout' END
+                WHEN n % 10 = 0 THEN 'timeout' END,
+           CASE WHEN failed OR n % 10 = 0
+                THEN jsonb_build_array(jsonb_build_object('provider', CASE WHEN failed THEN 'gemini' ELSE 'openai' END,
+                                                          'error_class', 'timeout', 'cost_usd', n / 100000.0))
+                ELSE '[]' END
       FROM (SELECT n, at, n % CASE WHEN n <= 400 THEN 8 ELSE 20 END = 0 AS failed, n % 40 = 1 AS few, 1000 + n * 7 % 9000 AS duration
               FROM (SELECT n, now() - CASE WHEN n <= 400 THEN n * interval '3 min'
                                            WHEN n <= 600 THEN interval '25 h' + (n - 400) * interval '5 min'
@@ -80,7 +84,10 @@ test('its_numbers_are_those_of_the_database', async () => {
            percentile_disc(0.99) WITHIN GROUP (ORDER BY total_duration_ms),
            count(*) FILTER (WHERE cardinality(fallback_providers) > 0),
            sum(prompt_tokens), sum(completion_tokens), round(sum(cost_usd), 2),
-           round(sum(cost_usd) FILTER (WHERE status = 'failed'), 4), count(cost_usd)
+           (SELECT round(sum((call ->> 'cost_usd')::numeric), 4)
+              FROM lesson_traces, jsonb_array_elements(llm_calls) call
+             WHERE call ->> 'error_class' IS NOT NULL AND ${where}),
+           count(cost_usd)
       FROM lesson_traces WHERE ${where}`)).split('|').map(Number);
   const [requests, failed, ended, p50, p95, p99, fallbacks, tokensIn, tokensOut, cost, failedCost, known] = sql;
   const seconds = (ms) => `${(ms / 1000).toFixed(2)} s`;
@@ -94,7 +101,7 @@ test('its_numbers_are_those_of_the_database', async () => {
       durations: [await read('Duration p50'), await read('Duration p95'), await read('Duration p99')],
       fallbacks: await read('Fallbacks'),
       tokens: [await read('Tokens in'), await read('Tokens out')],
-      costs: [await read('Cost'), await read('Cost of failed')],
+      costs: [await read('Cost'), await read('Cost of failed calls')],
     },
     {
       requests: String(requests),
@@ -144,7 +151,7 @@ test('every_number_leads_to_exactly_its_traces', async () => {
     asked.set(href, total);
   }
   for (const { href, text } of links) {
-    const figureInText = /^(?:n = )?([\d,]+)(?: (?:running|failed|ended))?$/.exec(text)?.[1];
+    const figureInText = /^(?:n = )?([\d,]+)(?: (?:running|failed|ended|failed calls))?$/.exec(text)?.[1];
     if (figureInText === undefined || queryOf(href).sort) continue;
     assert.equal(asked.get(href), Number(figureInText.replaceAll(',', '')), `${text} leads to ${href}`);
     counts += 1;
@@ -163,6 +170,22 @@ test('the_list_of_a_number_shows_as_many', async () => {
   await page.goBack();
   await figure('Requests').waitFor();
   assert.equal(await page.getByLabel('Provider', { exact: true }).inputValue(), 'groq');
+});
+
+test('what_failed_calls_cost_leads_to_their_traces_and_the_list_says_so', async () => {
+  await visit('/monitor');
+  await figure('Cost of failed calls').getByRole('link', { name: /failed calls/ }).click();
+  await page.waitForURL(/failed_provider=/);
+  const chips = page.getByRole('group', { name: 'Filters in use' });
+  await chips.getByText(/a failed call to (gemini or openai|openai or gemini)/).waitFor();
+  await page.locator('.trace-rows tbody tr').first().waitFor();
+  await chips.getByRole('button', { name: /a failed call/ }).click();
+  await page.waitForURL((url) => !url.search.includes('failed_provider'));
+  await page.goto('/traces?fallback=true');
+  await chips.getByText('with a fallback').waitFor();
+  assert.equal(await page.locator('.ignored').count(), 0);
+  await page.goto('/traces?fallback=perhaps');
+  await page.locator('.ignored', { hasText: 'fallback=perhaps' }).waitFor();
 });
 
 test('a_percentile_of_few_is_marked_as_uncertain', async () => {
@@ -329,7 +352,7 @@ test('a_chart_can_be_read_and_zoomed_by_keyboard', async () => {
 
 test('tables_sort_by_any_column_and_unknown_comes_last', async () => {
   await visit('/monitor');
-  const table = page.getByRole('region', { name: 'By provider, table' });
+  const table = page.getByRole('region', { name: 'By provider, table', exact: true });
   const names = () => table.getByRole('rowheader').allInnerTexts();
   const header = (name) => table.getByRole('columnheader', { name });
 
