@@ -151,6 +151,10 @@ static const struct config_entry {
      "generations queued or running, of one user: more are answered 429"},
     {"USER_REQUESTS_PER_SECOND", INT, RESPONDERS, "100", 0, 1000000,
      "requests of one user, and a second's worth at once: more are answered 429; 0: no limit"},
+    {"USER_TOKENS_PER_DAY", INT, CONFIG_LESSONS, "0", 0, 1000000000000,
+     "tokens that the calls of one user used in a day of UTC, after which nothing more is "
+     "generated "
+     "for them: 429; 0: no limit"},
 };
 
 enum { ENTRY_COUNT = sizeof entries / sizeof *entries, CREDENTIAL_MAX = 4096 };

@@ -180,7 +180,8 @@ static const struct db_statement record_spooled = {
 
 /*
  * Locks lesson, job, trace, in this order: the order of a DELETE of the lesson. No trace ends with
- * a call that has not.
+ * a call that has not. A trace that grows counts its tokens; of one that was deleted, all are
+ * counted here.
  */
 static const struct db_statement finish = {
     "job_finish",
@@ -188,7 +189,7 @@ static const struct db_statement finish = {
     "  SELECT id FROM lessons WHERE id = $1::uuid FOR NO KEY UPDATE),"
     " job AS ("
     "  DELETE FROM generation_jobs USING lesson"
-    "   WHERE lesson_id = lesson.id AND " FENCE " RETURNING lesson_id, trace_id),"
+    "   WHERE lesson_id = lesson.id AND " FENCE " RETURNING lesson_id, trace_id, owner),"
     " learned AS ("
     "  UPDATE lessons l"
     "     SET status = CASE WHEN $14::bool THEN 'generated' ELSE 'error' END,"
@@ -206,7 +207,9 @@ static const struct db_statement finish = {
     "           (SELECT calls, jsonb_array_length(calls), trace_fallbacks(calls)"
     "              FROM (SELECT trace_end_calls(" CALLS ") AS calls OFFSET 0) AS put)," PROGRESS_SET
     " ), late AS (" LATE_CALL CALL_ENDED ")"
-    "SELECT count(*) FROM job",
+    "SELECT count(*), count(CASE WHEN NOT EXISTS (SELECT FROM lesson_traces WHERE id = $4::uuid)"
+    "                            THEN user_tokens_add(owner, $12::bigint) END)"
+    "  FROM job",
     20,
 };
 

@@ -1,11 +1,12 @@
 #include "common/lesson.h"
 
 #include <string.h>
+#include <time.h>
 
 #include "common/config.h"
 #include "common/uuid.h"
 
-enum { RACES_MAX = 5 };
+enum { RACES_MAX = 5, DAY_S = 24 * 60 * 60 };
 
 /*
  * The last branch answers a request that made its lesson before: under the same key, or under the
@@ -14,16 +15,17 @@ enum { RACES_MAX = 5 };
 static const struct db_statement create = {
     "lesson_create",
     "WITH queue AS ("
-    "  SELECT count(*) >= $9::int AS busy"
+    "  SELECT count(*) >= $9::int AS busy, user_tokens_spent($2, $10::bigint) AS spent"
     "    FROM (SELECT FROM generation_jobs WHERE owner = $2 LIMIT $9::int) j),"
     " lesson AS ("
     "  INSERT INTO lessons (id, owner, title, outline, options, idempotency_key)"
-    "  SELECT $1::uuid, $2, $3, $4, $5::jsonb, $6 FROM queue WHERE NOT busy"
+    "  SELECT $1::uuid, $2, $3, $4, $5::jsonb, $6 FROM queue"
+    "   WHERE NOT busy AND spent IS NOT TRUE"
     "  ON CONFLICT DO NOTHING RETURNING *),"
     " trace AS ("
     "  INSERT INTO lesson_traces (id, lesson_id, owner, request_id, request_data)"
     "  SELECT $7::uuid, id, owner, $8,"
-    "         CASE WHEN $10::bool THEN jsonb_build_object('outline', outline)"
+    "         CASE WHEN $11::bool THEN jsonb_build_object('outline', outline)"
     "              ELSE jsonb_build_object('content_kept', false) END || options"
     "    FROM lesson),"
     " job AS ("
@@ -40,21 +42,22 @@ static const struct db_statement create = {
     " WHERE ((owner = $2 AND idempotency_key = $6) OR id = $1::uuid)"
     "   AND NOT EXISTS (SELECT FROM lesson) "
     "UNION ALL "
-    "SELECT 'full', NULL, NULL FROM queue"
-    " WHERE busy AND NOT EXISTS (SELECT FROM lessons WHERE (owner = $2 AND idempotency_key = $6)"
-    "                                                   OR id = $1::uuid)",
-    10,
+    "SELECT CASE WHEN spent THEN 'spent' ELSE 'full' END, NULL, NULL FROM queue"
+    " WHERE (busy OR spent)"
+    "   AND NOT EXISTS (SELECT FROM lessons WHERE (owner = $2 AND idempotency_key = $6)"
+    "                                          OR id = $1::uuid)",
+    11,
 };
 
 static const struct db_statement regenerate = {
     "lesson_regenerate",
     "WITH queue AS ("
-    "  SELECT count(*) >= $6::int AS busy"
+    "  SELECT count(*) >= $6::int AS busy, user_tokens_spent($7, $8::bigint) AS spent"
     "    FROM (SELECT FROM generation_jobs WHERE owner = $7 LIMIT $6::int) j),"
     " lesson AS ("
     "  UPDATE lessons SET status = 'generating', error_message = NULL, updated_at = now()"
     "    FROM queue WHERE id = $1::uuid AND status <> 'generating' AND NOT busy"
-    "  RETURNING lessons.*),"
+    "     AND spent IS NOT TRUE RETURNING lessons.*),"
     " request AS ("
     "  SELECT id, owner, outline,"
     "         CASE WHEN $3::text IS NULL AND $4::text IS NULL THEN options"
@@ -65,15 +68,15 @@ static const struct db_statement regenerate = {
     " trace AS ("
     "  INSERT INTO lesson_traces (id, lesson_id, owner, request_id, request_data)"
     "  SELECT $2::uuid, id, owner, $5,"
-    "         CASE WHEN $8::bool THEN jsonb_build_object('outline', outline)"
+    "         CASE WHEN $9::bool THEN jsonb_build_object('outline', outline)"
     "              ELSE jsonb_build_object('content_kept', false) END || options"
     "    FROM request),"
     " job AS ("
     "  INSERT INTO generation_jobs (lesson_id, trace_id, owner, provider, model)"
     "  SELECT id, $2::uuid, owner, options->>'provider', options->>'model' FROM request)"
     "SELECT (SELECT count(*) FROM lesson), (SELECT count(*) FROM lessons WHERE id = $1::uuid),"
-    "       (SELECT busy FROM queue)",
-    8,
+    "       (SELECT busy FROM queue), (SELECT spent FROM queue)",
+    9,
 };
 
 static const struct db_statement queue_full = {
@@ -125,14 +128,40 @@ static struct db_arg trace_content(void)
     return db_arg(config_bool("TRACE_CONTENT") ? "true" : "false");
 }
 
+static struct db_arg tokens_max(struct arena *a, const struct lesson_limits *limits)
+{
+    return limits->tokens_per_day > 0 ? db_arg_int(a, limits->tokens_per_day) : db_arg(NULL);
+}
+
+static bool refuse_full(const struct lesson_limits *limits, struct err *e)
+{
+    return err_set(e, ERR_RATE, "user: %ld generations are queued or running, no more at a time",
+                   limits->queued_max);
+}
+
+static bool refuse_spent(const struct lesson_limits *limits, struct err *e)
+{
+    err_set(e, ERR_RATE, "user: the %ld tokens of this day are used, the next day of UTC has more",
+            limits->tokens_per_day);
+    e->wait_s = DAY_S - time(NULL) % DAY_S;
+    return false;
+}
+
 static bool is(const char *word, const struct db_rows *rows)
 {
     return strcmp(db_value(rows, 0, 0), word) == 0;
 }
 
+static bool is_true(const struct db_rows *rows, int col)
+{
+    const char *v = db_value(rows, 0, col);
+
+    return v != NULL && strcmp(v, "t") == 0;
+}
+
 const char *lesson_create(struct db *db, struct arena *a, const struct db_identity *who,
-                          const struct lesson_request *r, int deadline_ms, const char **id,
-                          struct err *e)
+                          const struct lesson_request *r, const struct lesson_limits *limits,
+                          int deadline_ms, const char **id, struct err *e)
 {
     char lesson_id[UUID_SIZE], trace_id[UUID_SIZE];
     struct db_rows *rows = NULL;
@@ -140,11 +169,11 @@ const char *lesson_create(struct db *db, struct arena *a, const struct db_identi
 
     uuid_create(lesson_id);
     uuid_create(trace_id);
-    call = (struct db_call){&create,
-                            {db_arg(lesson_id), db_arg(who->user), db_arg(r->title),
-                             db_arg(r->outline), db_arg(r->options), db_arg(r->idempotency_key),
-                             db_arg(trace_id), db_arg(who->request_id),
-                             db_arg_int(a, r->queued_max), trace_content()}};
+    call = (struct db_call){
+        &create,
+        {db_arg(lesson_id), db_arg(who->user), db_arg(r->title), db_arg(r->outline),
+         db_arg(r->options), db_arg(r->idempotency_key), db_arg(trace_id), db_arg(who->request_id),
+         db_arg_int(a, limits->queued_max), tokens_max(a, limits), trace_content()}};
     /* Whoever waits for another's insert of the same key does not see it yet: the next try does. */
     for (int i = 0; i < RACES_MAX && (rows == NULL || db_count(rows) == 0); i++)
         if (!db_run(db, a, who, &call, 1, &rows, DB_RETRY, deadline_ms, e))
@@ -153,9 +182,8 @@ const char *lesson_create(struct db *db, struct arena *a, const struct db_identi
         err_set(e, ERR_CONFLICT, "idempotency-key: its lesson is being made or deleted right now");
         return NULL;
     }
-    if (is("full", rows)) {
-        err_set(e, ERR_RATE, "user: %ld generations are queued or running, no more at a time",
-                r->queued_max);
+    if (is("full", rows) || is("spent", rows)) {
+        (void)(is("full", rows) ? refuse_full(limits, e) : refuse_spent(limits, e));
         return NULL;
     }
     if (is("other", rows)) {
@@ -168,7 +196,7 @@ const char *lesson_create(struct db *db, struct arena *a, const struct db_identi
 
 const char *lesson_regenerate(struct db *db, struct arena *a, const struct db_identity *who,
                               const char *id, const char *provider, const char *model,
-                              long queued_max, int deadline_ms, struct err *e)
+                              const struct lesson_limits *limits, int deadline_ms, struct err *e)
 {
     char trace_id[UUID_SIZE];
     struct db_call calls[2];
@@ -177,16 +205,17 @@ const char *lesson_regenerate(struct db *db, struct arena *a, const struct db_id
     uuid_create(trace_id);
     calls[0] = (struct db_call){&regenerate,
                                 {db_arg(id), db_arg(trace_id), db_arg(provider), db_arg(model),
-                                 db_arg(who->request_id), db_arg_int(a, queued_max),
-                                 db_arg(who->user), trace_content()}};
+                                 db_arg(who->request_id), db_arg_int(a, limits->queued_max),
+                                 db_arg(who->user), tokens_max(a, limits), trace_content()}};
     calls[1] = (struct db_call){&get, {db_arg(id)}};
     if (!db_run(db, a, who, calls, 2, rows, DB_ONCE, deadline_ms, e))
         return NULL;
     if (db_int(rows[0], 0, 1) == 0)
         err_set(e, ERR_NOT_FOUND, "id: no lesson %s", id);
-    else if (db_int(rows[0], 0, 0) == 0 && strcmp(db_value(rows[0], 0, 2), "t") == 0)
-        err_set(e, ERR_RATE, "user: %ld generations are queued or running, no more at a time",
-                queued_max);
+    else if (db_int(rows[0], 0, 0) == 0 && is_true(rows[0], 2))
+        refuse_full(limits, e);
+    else if (db_int(rows[0], 0, 0) == 0 && is_true(rows[0], 3))
+        refuse_spent(limits, e);
     else if (db_int(rows[0], 0, 0) == 0)
         err_set(e, ERR_CONFLICT, "id: lesson %s is being generated", id);
     else

@@ -10,22 +10,27 @@
 
 #include "common/page.h"
 
+struct lesson_limits { /* of one user */
+    long queued_max;
+    long tokens_per_day; /* of UTC; 0: no limit */
+};
+
 /* Checked by the caller: valid text, within its limits. */
 struct lesson_request {
     const char *title, *outline;
     const char *options;         /* JSON object: gradeLevel … provider?, model? */
     const char *idempotency_key; /* or NULL */
-    long queued_max;             /* of one user */
 };
 
 /*
  * The lesson as JSON, its id in id; it is new, or the one that the same request with the same
  * Idempotency-Key made before. NULL and ERR_UNPROCESSABLE if that key came with another request,
- * ERR_RATE if the user has queued_max generations queued or running.
+ * ERR_RATE if the user has queued_max generations queued or running, or the calls of the user have
+ * used tokens_per_day today.
  */
 const char *lesson_create(struct db *db, struct arena *a, const struct db_identity *who,
-                          const struct lesson_request *r, int deadline_ms, const char **id,
-                          struct err *e);
+                          const struct lesson_request *r, const struct lesson_limits *limits,
+                          int deadline_ms, const char **id, struct err *e);
 
 /*
  * A new trace and job for the same request, with another provider or model if one is given (NULL:
@@ -34,7 +39,7 @@ const char *lesson_create(struct db *db, struct arena *a, const struct db_identi
  */
 const char *lesson_regenerate(struct db *db, struct arena *a, const struct db_identity *who,
                               const char *id, const char *provider, const char *model,
-                              long queued_max, int deadline_ms, struct err *e);
+                              const struct lesson_limits *limits, int deadline_ms, struct err *e);
 
 /*
  * Whether there is room for one more generation: false and ERR_UNAVAILABLE if max are queued or

@@ -68,9 +68,15 @@ static bool check_posts(const struct http_req *req, struct err *e)
     return false;
 }
 
+static struct lesson_limits limits(void)
+{
+    return (struct lesson_limits){config_int("USER_QUEUED_MAX"), config_int("USER_TOKENS_PER_DAY")};
+}
+
 static void create(struct http_req *req)
 {
     struct json_object *body = NULL;
+    struct lesson_limits of_user = limits();
     struct lesson_request r = {0};
     const char *doc, *id;
     struct err e;
@@ -81,8 +87,8 @@ static void create(struct http_req *req)
         return;
     }
     r.options = clean(req->arena, r.options);
-    r.queued_max = config_int("USER_QUEUED_MAX");
-    doc = lesson_create(api_db(req), req->arena, api_identity(req), &r, api_deadline_ms(), &id, &e);
+    doc = lesson_create(api_db(req), req->arena, api_identity(req), &r, &of_user, api_deadline_ms(),
+                        &id, &e);
     if (doc == NULL) {
         http_fail(req, &e);
         return;
@@ -94,6 +100,7 @@ static void create(struct http_req *req)
 
 static void regenerate(struct http_req *req)
 {
+    struct lesson_limits of_user = limits();
     const char *provider, *model, *doc;
     struct err e;
     struct json_object *body = http_body(req, &e);
@@ -103,9 +110,9 @@ static void regenerate(struct http_req *req)
         http_fail(req, &e);
         return;
     }
-    doc = lesson_regenerate(api_db(req), req->arena, api_identity(req), req->param, provider,
-                            model ? clean(req->arena, model) : NULL, config_int("USER_QUEUED_MAX"),
-                            api_deadline_ms(), &e);
+    doc =
+        lesson_regenerate(api_db(req), req->arena, api_identity(req), req->param, provider,
+                          model ? clean(req->arena, model) : NULL, &of_user, api_deadline_ms(), &e);
     if (doc == NULL) {
         http_fail(req, &e);
         return;

@@ -155,6 +155,7 @@ test('row security is forced on every table, and those of the API are owned by n
     'trace_rollup_failures',
     'trace_rollups',
     'trace_touched',
+    'user_tokens',
   ];
 
   assert.deepEqual(
@@ -243,6 +244,9 @@ const RIGHTS = {
   'trace_touched lesson_admin': 'SELECT',
   'trace_touched lesson_api': 'SELECT',
   'trace_touched lesson_worker': null,
+  'user_tokens lesson_admin': 'SELECT',
+  'user_tokens lesson_api': 'SELECT',
+  'user_tokens lesson_worker': null,
 };
 
 test('each role may do with each table what it must, and nothing else', async () => {

@@ -15,6 +15,8 @@ const ADDRESS_REQUESTS = 10;
 const ADDRESS_CONNECTIONS = 5;
 const USER_REQUESTS = 20;
 const POSTS = 5;
+const TOKENS = 1_000_000;
+const DAY_S = 24 * 60 * 60;
 const PASSWORD = 'of-the-limits-test';
 const JSON_TYPE = { 'content-type': 'application/json' };
 
@@ -28,6 +30,7 @@ before(async () => {
       ADDRESS_REQUESTS_PER_SECOND: ADDRESS_REQUESTS,
       USER_POSTS_PER_MINUTE: POSTS,
       USER_REQUESTS_PER_SECOND: USER_REQUESTS,
+      USER_TOKENS_PER_DAY: TOKENS,
     },
   });
   slowUser = newUser();
@@ -46,12 +49,12 @@ function newUser() {
 }
 
 // From an address, as a user, or nobody.
-async function ask(path, { from = newAddress(), as, method = 'GET', json, agent } = {}) {
+async function ask(path, { from = newAddress(), as, method = 'GET', json, agent, headers } = {}) {
   const sent = request(stack.baseUrl + path, {
     method,
     agent: agent ?? new Agent(),
     localAddress: from,
-    headers: json === undefined ? {} : JSON_TYPE,
+    headers: { ...(json !== undefined && JSON_TYPE), ...headers },
     ...(as && { auth: `${as}:${PASSWORD}` }),
   });
 
@@ -216,6 +219,54 @@ describe('a user', () => {
       await stack.psql(`SELECT count(*) FROM lesson_traces WHERE owner = '${as}'`),
       String(POSTS),
     );
+  });
+});
+
+describe('the tokens of a day', () => {
+  const send = (as, path, json, headers) => ask(path, { as, method: 'POST', json, headers });
+  const post = (as, outline, key) => send(as, '/api/lessons', { outline }, key && { 'idempotency-key': key });
+  const used = async (as) =>
+    Number(await stack.psql(`SELECT coalesce(sum(tokens), 0) FROM user_tokens WHERE owner = '${as}'`));
+
+  test('are those that the calls used, and stay when what they made is deleted', async () => {
+    const as = newUser();
+    const { id } = JSON.parse((await post(as, 'Tokens')).text).lesson;
+    const total = await until('its end', async () =>
+      Number(
+        await stack.psql(
+          `SELECT total_tokens FROM lesson_traces WHERE lesson_id = '${id}' AND status = 'completed'`,
+        ),
+      ),
+    );
+
+    assert.ok(total > 0);
+    assert.equal(await used(as), total);
+    assert.equal((await ask(`/api/lessons/${id}`, { as, method: 'DELETE' })).status, 200);
+    assert.equal(await used(as), total);
+  });
+
+  test('are a limit until the next one', async () => {
+    const [as, other] = [newUser(), newUser()];
+    const answer = await post(as, 'The last one', 'last');
+    const { id } = JSON.parse(answer.text).lesson;
+
+    await stack.psql(
+      `INSERT INTO user_tokens VALUES ('${as}', (now() AT TIME ZONE 'UTC')::date, 0, ${TOKENS})`,
+    );
+    const refused = await post(as, 'One more');
+    const left = DAY_S - (Date.now() / 1000) % DAY_S;
+    assertRefused(refused, 'user');
+    assert.match(refused.text, new RegExp(`the ${TOKENS} tokens of this day are used`));
+    const wait = Number(refused.headers['retry-after']);
+    assert.ok(wait >= left - 1 && wait <= left + 60, `${wait} of ${left} s`);
+    await until('its end', async () => {
+      const { text } = await ask(`/api/lessons/${id}`, { as });
+      return JSON.parse(text).lesson.status !== 'generating';
+    });
+    assertRefused(await send(as, `/api/lessons/${id}/regenerate`, {}), 'user');
+    assert.equal((await post(as, 'The last one', 'last')).status, 201, 'that is the lesson it made before');
+    assert.equal((await post(other, 'Of another')).status, 201);
+    assert.equal(await stack.psql(`SELECT count(*) FROM lesson_traces WHERE owner = '${as}'`), '1');
   });
 });
 
