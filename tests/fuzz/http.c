@@ -50,13 +50,17 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     (void)argv;
     setenv("DATABASE_API_URL", "host=none", 1);
     setenv("DATABASE_ADMIN_URL", "host=none", 1);
-    setenv("LIBFCGI_OS_CLOSE_POLL_TIMEOUT", PEER_CLOSE_MS, 1);
     must(traces_main(1, arguments) == 0 && lessons_main(1, arguments) == 0);
     must(bind(fd, (struct sockaddr *)&(struct sockaddr_un){.sun_family = AF_UNIX},
               sizeof(sa_family_t)) == 0); /* the kernel gives a name */
     must(listen(fd, 1) == 0 && dup2(fd, LISTEN_FD) == LISTEN_FD);
     must(getsockname(fd, (struct sockaddr *)&address, &address_size) == 0);
-    must(FCGX_Init() == 0);
+    stop(SIGTERM); /* before it begins: what it takes to begin, and nothing more */
+    must(http_run_until_stopped(traces) == 0);
+    stopping = 0;
+    signal(SIGTERM, SIG_DFL);
+    signal(SIGINT, SIG_DFL);
+    sigprocmask(SIG_SETMASK, &while_waiting, NULL);
     return 0;
 }
 

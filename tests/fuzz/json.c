@@ -18,8 +18,15 @@ enum { INPUT_MAX = 65536, LEVELS = 4 };
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
+    struct arena *a = arena_create();
+    struct err e;
+
     (void)argc;
     (void)argv;
+    must(json_parse_file(a, "fcgi/lessons/generator/llm/providers.json", &e) != NULL);
+    must(json_parse_file(a, "tests/fuzz/json.c", &e) == NULL && e.kind == ERR_INPUT);
+    must(json_parse_file(a, "tests/fuzz/none", &e) == NULL && e.kind == ERR_INPUT);
+    arena_destroy(a);
     return 0;
 }
 
@@ -42,7 +49,7 @@ static void ask(struct json_object *node, int levels)
         ask(json_item(node, i), levels - 1);
     must(json_item(node, json_length(node)) == NULL);
     if (json_is_object(node)) {
-        static const char *const known[] = {"a", "outline", "error", "0", NULL};
+        static const char *const known[] = {"a", "b", "error", "0", NULL};
 
         json_unknown_member(node, known);
         for (size_t i = 0; levels > 0 && known[i] != NULL; i++)
@@ -88,6 +95,7 @@ static void write(struct arena *a, const char *text, size_t size)
     json_put_number(&o, "none", NAN);
     json_put_bool(&o, "flag", size > 3);
     json_put_text(&o, "null", NULL);
+    json_put_text(&o, "word", "w");
     json_begin(&o, "list", '[');
     json_put_int(&o, NULL, (int64_t)size);
     json_put_raw(&o, NULL, NULL);

@@ -2,7 +2,7 @@
  * What a client asks of the traces: filters, order, page, cursor, and the statements made of them.
  *
  * Input: one name=value a line, decoded: the filters, and sort, limit, offset, cursor, bucket,
- * owner, count, form.
+ * owner, count, form; few for a list that ends, many for much that is counted.
  * Asserted: what reaches the database is well-formed and storable (lib/db.c); the cursor that a
  * list gives is taken by it, and by no other; a cursor that is taken is spelled as we spell it.
  *
@@ -22,6 +22,7 @@ static const struct db_identity who = {.user = "ada"};
 struct asked {
     struct trace_query q;
     const char *bucket;
+    bool few, many;
 };
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
@@ -51,6 +52,10 @@ static void set(struct asked *r, const char *name, const char *value)
         r->bucket = value;
     else if (strcmp(name, "owner") == 0)
         r->q.filter.owner = value;
+    else if (strcmp(name, "few") == 0)
+        r->few = true;
+    else if (strcmp(name, "many") == 0)
+        r->many = true;
     else if (strcmp(name, "count") == 0)
         r->q.count = true;
     else if (strcmp(name, "limit") == 0)
@@ -106,12 +111,13 @@ static void list_traces(struct arena *a, const struct asked *r)
     struct page page;
     struct err e;
 
-    fuzz_db = (struct fuzz_db){.rows = (int)r->q.page.limit + 1};
+    fuzz_db = (struct fuzz_db){.rows = (int)r->q.page.limit + !r->few};
     if (!list(a, r->q, &page, &e))
         return;
-    must(page.count == r->q.page.limit && page.next_cursor != NULL);
+    must(page.count == r->q.page.limit && (page.next_cursor == NULL) == r->few);
     must(page.total == (r->q.count ? 1 : -1));
-    follow(a, r->q, page.next_cursor);
+    if (page.next_cursor != NULL)
+        follow(a, r->q, page.next_cursor);
 }
 
 static void sum_traces(struct arena *a, const struct asked *r)
@@ -120,7 +126,7 @@ static void sum_traces(struct arena *a, const struct asked *r)
     long long matched, deleted;
     struct err e;
 
-    fuzz_db = (struct fuzz_db){.rows = 1};
+    fuzz_db = (struct fuzz_db){.rows = 1, .many = r->many};
     if (trace_facets((struct db *)&fuzz_db, a, &who, &f, DEADLINE_MS, &e) == NULL)
         must(e.kind == ERR_INPUT && fuzz_db.calls == 0);
     f = r->q.filter;
@@ -128,7 +134,7 @@ static void sum_traces(struct arena *a, const struct asked *r)
     if (trace_stats((struct db *)&fuzz_db, a, &who, &f, r->bucket, DEADLINE_MS, &e) == NULL)
         must(e.kind == ERR_INPUT && fuzz_db.calls == 0);
     f = r->q.filter;
-    fuzz_db.calls = 0;
+    fuzz_db = (struct fuzz_db){.rows = 1};
     if (trace_filter_check(a, &f, &e))
         must(trace_delete_matching((struct db *)&fuzz_db, a, &who, &f, CONFIRMED, DEADLINE_MS,
                                    &matched, &deleted, &e));

@@ -3,7 +3,7 @@
  *
  * Input: "=" and the bytes of a file; or else lines that make one and damage it: "+TEXT" adds a
  * frame, then "~N" flips a bit of byte N, "^N TEXT" overwrites what is there, "-N" cuts the end,
- * "w" has the thread add the frames once more behind it.
+ * "w" has the thread add the frames once more behind it, "2" puts a second file behind it.
  * Asserted: what is read is what was written; exactly the damaged frames are lost, and their file
  * is kept; nothing is left over.
  *
@@ -27,6 +27,7 @@ static int leave_unsynced(int fd)
 #include "tests/fuzz/lib/log.c"
 
 #define NAME "fuzz"
+#define FIRST "spool-" NAME "-1"
 
 enum { INPUT_MAX = 16384, FRAMES_MAX = 16, WAIT_MS = 10000, ROOM_MB = 1000 };
 
@@ -43,7 +44,7 @@ static struct made { /* what is in the file, before it is damaged */
     struct db_call calls[FRAMES_MAX];
     size_t ends[FRAMES_MAX + 1]; /* of the header, of the first frame … */
     int count;
-    bool again;
+    bool again, second;
 } made;
 
 static const struct db_statement *find(const char *name)
@@ -85,9 +86,9 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     return 0;
 }
 
-static void write_file(const char *bytes, size_t len)
+static void write_file(const char *name, const char *bytes, size_t len)
 {
-    int fd = openat(dir_fd, "spool-" NAME "-1", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
     must(fd >= 0 && write(fd, bytes, len) == (ssize_t)len);
     close(fd);
@@ -129,8 +130,10 @@ static void damage(char *file, size_t *len, const char *line, size_t n)
         *len -= at % (*len + 1);
     else if (*line == '^')
         overwrite(file, *len, line + 1, n - 1);
-    else
-        made.again = made.again || *line == 'w';
+    else if (*line == 'w')
+        made.again = true;
+    else if (*line == '2')
+        made.second = true;
 }
 
 /* The file as it was written, and in `after` as it is found. */
@@ -141,7 +144,7 @@ static struct buf *make(struct arena *a, struct fuzz_part rest, char **after, si
     char mark[MARK_SIZE];
 
     made.count = 0;
-    made.again = false;
+    made.again = made.second = false;
     add_file_header(out, mark);
     made.ends[0] = out->len;
     while (made.count < FRAMES_MAX && fuzz_line(&lines, &line))
@@ -264,7 +267,7 @@ static void read_foreign(struct arena *a, struct fuzz_part file)
 {
     struct db_call calls[FRAMES_MAX];
 
-    write_file(file.data, file.len);
+    write_file(FIRST, file.data, file.len);
     open_spool();
     while (read_all(a, calls, FRAMES_MAX) > 0)
         ;
@@ -274,19 +277,24 @@ static void read_foreign(struct arena *a, struct fuzz_part file)
 
 static void read_own(struct arena *a, struct fuzz_part lines)
 {
-    struct db_call wanted[FRAMES_MAX], calls[FRAMES_MAX + 1];
+    struct db_call wanted[2 * FRAMES_MAX], calls[2 * FRAMES_MAX + 1];
     size_t len;
     char *after;
     struct buf *before = make(a, lines, &after, &len);
     int n = expect(before, after, len, wanted), got;
 
-    write_file(after, len);
+    write_file(FIRST, after, len);
+    if (made.second) {
+        write_file("spool-" NAME "-2", before->data, before->len);
+        memcpy(&wanted[n], made.calls, (size_t)made.count * sizeof *wanted);
+        n += made.count;
+    }
     open_spool();
-    got = read_all(a, calls, FRAMES_MAX + 1);
+    got = read_all(a, calls, 2 * FRAMES_MAX + 1);
     must(got == n && spool_empty());
     for (int i = 0; i < n; i++)
         must(same(&calls[i], &wanted[i]));
-    must(!is_there("spool-" NAME "-1"));
+    must(!is_there(FIRST));
     if (is_damaged(before, after, len))
         must(is_there("damaged-" NAME "-1"));
     else if (memcmp(before->data, after, len) == 0)

@@ -128,5 +128,7 @@ size_t db_length(const struct db_rows *rows, int row, int col)
 
 long long db_int(const struct db_rows *rows, int row, int col)
 {
-    return col == 0 ? 1 : strtoll(db_value(rows, row, col), NULL, 10);
+    if (col == 0)
+        return fuzz_db.many ? 1000000 : 1;
+    return strtoll(db_value(rows, row, col), NULL, 10);
 }

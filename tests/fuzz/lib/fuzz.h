@@ -48,6 +48,7 @@ bool fuzz_contains(const char *s, size_t len, const char *part);
 struct fuzz_db {
     int rows;         /* of each statement that may have several */
     bool fails;       /* PostgreSQL is away */
+    bool many;        /* what is counted is much */
     const char *user; /* in whose name they have to be, if in any; NULL: anybody's */
     int calls;        /* so many segments were run */
 };
