@@ -103,10 +103,10 @@ test('a_running_generation_fills_in_by_itself', async () => {
   await page.goto('/');
   await page.getByLabel('Outline').fill('Snails: slow and steady');
   await page.getByLabel('Provider').selectOption('sample');
-  await page.getByLabel('Model').fill('slow-4000');
+  await page.getByLabel('Model').fill('slow-9000');
   await page.getByRole('button', { name: 'Generate lesson' }).click();
   const row = page.locator('.lesson-rows tr', { hasText: 'Snails' });
-  await row.getByText(/^\d+.s · asking sample slow-4000$/).waitFor();
+  await row.getByText(/^\d+.s · asking sample slow-9000$/).waitFor();
 
   await row.getByRole('link', { name: /^Traces of/ }).click();
   await page.locator('.trace-rows').getByText('running', { exact: true }).waitFor();

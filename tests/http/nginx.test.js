@@ -246,7 +246,7 @@ describe('its own errors', () => {
       const answer = await send('GET', path);
       assert.equal(answer.status, status);
       assert.match(answer.headers['content-type'], /^text\/html/);
-      assert.match(answer.text, new RegExp(`Request ${answer.headers['x-request-id']}`));
+      assert.match(answer.text, new RegExp(`Request <code>${answer.headers['x-request-id']}`));
       assertSecured(answer);
     }
     const answer = await send('POST', '/');
