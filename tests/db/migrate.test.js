@@ -96,7 +96,7 @@ test('two at once on an empty cluster apply each file once', async () => {
   );
   assert.equal(
     await relations(),
-    'audit_log generation_jobs generation_workers lesson_full lesson_summary lesson_trace_full ' +
+    'api_tokens audit_log generation_jobs generation_workers lesson_full lesson_summary lesson_trace_full ' +
       'lesson_trace_summary lesson_traces lessons provider_health schema_migrations trace_rolled trace_rollup_failures trace_rollups trace_touched user_tokens',
   );
 });

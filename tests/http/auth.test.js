@@ -7,6 +7,7 @@ import { once } from 'node:events';
 import { mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -19,7 +20,7 @@ const SOME_ID = '00000000-0000-4000-8000-000000000000';
 const CANARY = 'canary-of-the-admin';
 const JSON_TYPE = { 'content-type': 'application/json' };
 
-let stack, service, scratch;
+let stack, service, scratch, silent;
 const doors = {};
 const certificates = {};
 const agent = new http.Agent({ keepAlive: true, maxSockets: 4 });
@@ -136,6 +137,7 @@ before(async () => {
   service = await startService();
   // The stack itself asks the service, so that scripts/run is seen to do it, without a password of anybody.
   stack = await startStack({ env: { AUTH_MODE: 'request', AUTH_REQUEST_URL: `${service.url}/oauth2/auth` } });
+  silent = startSilentPeer();
   doors.request = { baseUrl: stack.baseUrl, tlsUrl: stack.tlsUrl, dir: join(stack.runDir, 'nginx') };
   doors.basic = await openDoor(stack, 'basic');
   doors.mtls = await openDoor(stack, 'mtls', { files: { 'clients.crt': makeCertificates() } });
@@ -153,6 +155,17 @@ after(async () => {
   await stack?.stop();
   if (scratch) rmSync(scratch, { recursive: true, force: true });
 });
+
+// Who connects to a responder, says half of what a request begins with, and no more.
+function startSilentPeer() {
+  const socket = connect(join(stack.runDir, 'sockets/fcgi/sample.sock'));
+  const peer = { since: performance.now() };
+
+  socket.write(Buffer.from([1, 1, 0, 1]));
+  socket.resume().on('error', () => {});
+  peer.whenClosed = once(socket, 'close').then(() => (peer.closed = performance.now()));
+  return peer;
+}
 
 // How one signs in at each door: options of send().
 const SIGN_IN = {
@@ -753,5 +766,13 @@ describe('the sockets of the responders', () => {
     assert.deepEqual(sockets.sort(), ['lessons.sock', 'sample.sock', 'traces.sock']);
     for (const name of sockets) assert.equal(statSync(join(dir, name)).mode & 0o777, 0o660, name);
     assert.equal(statSync(dir).mode & 0o077, 0);
+  });
+
+  test('give_up_who_says_nothing', async () => {
+    const patience = new Promise((_, reject) => setTimeout(reject, 30_000, new Error('not given up')).unref());
+
+    await Promise.race([silent.whenClosed, patience]);
+    assert.ok(silent.closed - silent.since > 5000, 'not at once, either');
+    assert.equal((await send(stack.baseUrl, 'GET', '/sample/v1/models')).status, 200);
   });
 });
