@@ -246,7 +246,7 @@ describe('its own errors', () => {
       const answer = await send('GET', path);
       assert.equal(answer.status, status);
       assert.match(answer.headers['content-type'], /^text\/html/);
-      assert.match(answer.text, new RegExp(`Request <code>${answer.headers['x-request-id']}`));
+      assert.match(answer.text, new RegExp(`Request <code>${answer.headers['x-request-id']}</code>`));
       assertSecured(answer);
     }
     const answer = await send('POST', '/');
@@ -379,9 +379,11 @@ describe('loopback', () => {
 
 test('the_access_log_is_JSON_and_holds_no_secrets', async () => {
   const { status, headers } = await send('GET', '/api/traces?q=whatpeoplesearchfor');
-  const log = readFileSync(join(stack.logDir, 'access.log'), 'utf8');
-  const lines = log.trim().split('\n').map((line) => JSON.parse(line));
-  const line = lines.find(({ id }) => id === headers['x-request-id']);
+  const read = () => readFileSync(join(stack.logDir, 'access.log'), 'utf8');
+  const line = await until('the line is there', async () =>
+    read().trim().split('\n').map((text) => JSON.parse(text)).find(({ id }) => id === headers['x-request-id']),
+  );
+  const log = read();
 
   assert.deepEqual(
     [line.user, line.method, line.path, line.status, line.upstream_status],
