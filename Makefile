@@ -9,6 +9,7 @@
 # make bench-generate  the same of provider calls
 # make fuzz          scripts/fuzz: hostile input; TIME= in seconds a target, RUNS=, ONLY=, JOBS=, RESULTS=
 # make fuzz-coverage what the inputs in tests/fuzz/corpus cover of the parsers, by line
+# make siege         scripts/siege: what one user notices while others besiege the service
 # make check         format, layers, unit tests under sanitizers and valgrind
 # make install       into $(DESTDIR)$(PREFIX)
 # make readme        write the settings table into README.md
@@ -105,6 +106,7 @@ chaos:
 bench bench-large bench-generate:
 	scripts/bench $(patsubst bench-%,%,$(filter bench-%,$@)) $(ROUNDS:%=--rounds %) $(if $(QUICK),--quick) \
 	    $(ONLY:%=--only %) $(RUN_DIR:%=--run-dir %) $(RESULTS:%=--results %)
+
 fuzz:
 	scripts/fuzz $(TIME:%=--time %) $(RUNS:%=--runs %) $(ONLY:%=--only %) $(JOBS:%=--jobs %) $(RESULTS:%=--results %)
 
@@ -115,6 +117,9 @@ fuzz-coverage:
 fuzz-replay: fuzz-programs
 	@for target in $(FUZZ); do \
 	    $(B)/fuzz/$$target tests/fuzz/corpus/$$target || { echo "$$target: failed"; failed=1; }; done; test -z "$$failed"
+
+siege:
+	scripts/siege
 
 unit: $(B)/unit # sanitized: in one process, since looking for leaks in a thousand takes minutes
 	$(if $(SAN),CK_FORK=no) $(B)/unit
@@ -161,6 +166,6 @@ install: all
 clean:
 	rm -rf build build-*
 
-.PHONY: FORCE all run readme test chaos bench bench-large bench-generate fuzz fuzz-coverage fuzz-programs fuzz-replay \
+.PHONY: FORCE all run readme test chaos bench bench-large bench-generate fuzz fuzz-coverage fuzz-programs fuzz-replay siege \
         unit unit-program unit-valgrind check layers format format-check install clean
 -include $(shell find build* -name '*.d' 2>/dev/null)
