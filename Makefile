@@ -10,7 +10,7 @@
 # make fuzz          scripts/fuzz: hostile input; TIME= in seconds a target, RUNS=, ONLY=, JOBS=, RESULTS=
 # make fuzz-coverage what the inputs in tests/fuzz/corpus cover of the parsers, by line
 # make siege         scripts/siege: what one user notices while others besiege the service
-# make check         format, layers, unit tests under sanitizers and valgrind
+# make check         format, layers, what is banned, hardening, analysers; unit tests under sanitizers and valgrind
 # make install       into $(DESTDIR)$(PREFIX)
 # make readme        write the settings table into README.md
 # make clean         remove what make made
@@ -130,9 +130,19 @@ unit-valgrind: $(B)/unit
 	CK_FORK=no valgrind -q --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \
 	    --error-exitcode=1 $(B)/unit
 
-check: format-check layers
+check: format-check layers banned-functions banned-secrets hardening units shellcheck cppcheck clang-tidy analyzer
 	$(MAKE) unit SAN=address,undefined
 	$(MAKE) unit-valgrind
+
+# What no program, and nothing in the tree, may be without or have.
+banned-functions banned-secrets:
+	@scripts/lib/banned $(@:banned-%=%)
+
+hardening: $(PROGRAMS)
+	@scripts/lib/hardening $(PROGRAMS)
+
+units: $(PROGRAMS)
+	@scripts/lib/units $(B)
 
 layers: # common/ knows nothing of fcgi/; one file knows each library
 	@! grep -n '"fcgi/' common/*.[ch]
@@ -149,6 +159,33 @@ readme: $(B)/traces.fcgi
 	sed -i -e '/<!-- settings -->/,/<!-- \/settings -->/{//!d}' \
 	    -e '/<!-- settings -->/r $(B)/settings.md' README.md
 
+# Analysers, each over what the programs are made of. Files beside each other: make -j.
+SOURCES  := $(sort $(RESPONDER) $(wildcard fcgi/*/*.c) $(GENERATOR) fcgi/lessons/generator/main.c)
+ANALYSED := $(filter-out -Werror -W% -f%,$(CFLAGS))
+
+analyzer: $(SOURCES:%=$(B)/analyzer/%.o)
+
+$(B)/analyzer/%.o: % $(B)/flags
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -fanalyzer -MMD -MP -c -o $@ $<
+
+clang-tidy: $(SOURCES:%=$(B)/clang-tidy/%)
+
+$(B)/clang-tidy/%: % scripts/lib/clang-tidy.yml $(B)/flags
+	@mkdir -p $(@D)
+	clang-tidy --quiet --config-file=scripts/lib/clang-tidy.yml $< -- $(ANALYSED)
+	@touch $@
+
+# It does not know __VA_OPT__, so what is logged is left out; nor that POSIX has NULL a pointer, where it ends arguments.
+cppcheck:
+	cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability --inline-suppr \
+	    --suppress=varFuncNullUB '-D__VA_OPT__(...)=' \
+	    '-Dlog_write(level,id,event,...)=log_line(level,id,event)' -D_GNU_SOURCE -DSCHEMA='"x"' -DDATA_DIR='"x"' -I. common fcgi
+
+shellcheck:
+	@status=0; for file in scripts/* scripts/lib/* .ci/run; do \
+	    ! head -n 1 $$file 2>/dev/null | grep -q '^#!.*sh$$' || shellcheck -x -a $$file || status=1; done; exit $$status
+
 install: all
 	$(INSTALL) -d $(addprefix $(DESTDIR)$(PREFIX)/,lib/lesson-tracer/scripts/lib share/lesson-tracer/html \
 	    share/lesson-tracer/sql/migrations share/lesson-tracer/sql/views share/lesson-tracer/nginx/snippets)
@@ -160,6 +197,8 @@ install: all
 	$(INSTALL) -m 644 sql/views/*.sql $(DESTDIR)$(PREFIX)/share/lesson-tracer/sql/views/
 	$(INSTALL) -m 644 nginx/*.conf $(DESTDIR)$(PREFIX)/share/lesson-tracer/nginx/
 	$(INSTALL) -m 644 nginx/snippets/*.conf $(DESTDIR)$(PREFIX)/share/lesson-tracer/nginx/snippets/
+	$(INSTALL) -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	for unit in scripts/systemd/*; do sed 's|/usr/local|$(PREFIX)|' $$unit > $(DESTDIR)$(PREFIX)/lib/systemd/system/$${unit##*/}; done
 	cp -R html/. $(DESTDIR)$(PREFIX)/share/lesson-tracer/html/
 	rm -rf $(DESTDIR)$(PREFIX)/share/lesson-tracer/html/node_modules
 
@@ -167,5 +206,6 @@ clean:
 	rm -rf build build-*
 
 .PHONY: FORCE all run readme test chaos bench bench-large bench-generate fuzz fuzz-coverage fuzz-programs fuzz-replay siege \
-        unit unit-program unit-valgrind check layers format format-check install clean
+        unit unit-program unit-valgrind check layers banned-functions \
+        banned-secrets hardening units shellcheck cppcheck clang-tidy analyzer format format-check install clean
 -include $(shell find build* -name '*.d' 2>/dev/null)

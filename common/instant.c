@@ -40,8 +40,9 @@ static bool read_offset(const char *s, int64_t *seconds)
         return true;
     if ((*s != '+' && *s != '-') || match(s + 1, "dd:dd") != s + 6 || s[6] != '\0')
         return false;
+    /* NOLINTNEXTLINE(cert-err34-c): they are digits */
     sscanf(s + 1, "%2d:%2d", &hours, &minutes);
-    *seconds = (hours * 60 + minutes) * 60 * (*s == '-' ? -1 : 1);
+    *seconds = (int64_t)(hours * 60 + minutes) * 60 * (*s == '-' ? -1 : 1);
     return hours < 24 && minutes < 60;
 }
 
@@ -72,6 +73,7 @@ bool instant_parse(const char *text, int64_t *at)
     if (rest == NULL || (*rest != 'T' && *rest != 't') ||
         (rest = match(rest + 1, "dd:dd:dd")) == NULL)
         return false;
+    /* NOLINTNEXTLINE(cert-err34-c): they are digits */
     sscanf(text, "%4d-%2d-%2d%*c%2d:%2d:%2d", &asked.tm_year, &asked.tm_mon, &asked.tm_mday,
            &asked.tm_hour, &asked.tm_min, &asked.tm_sec);
     asked.tm_year -= 1900;

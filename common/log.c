@@ -64,7 +64,8 @@ static bool is_c1(const char *s, size_t len)
 static const char *clean(struct arena *a, const char *text)
 {
     size_t len = strlen(text), kept = 0;
-    struct buf *b = buf_create(a, 4 * TEXT_MAX_BYTES), *safe = buf_create(a, 8 * TEXT_MAX_BYTES);
+    struct buf *b = buf_create(a, 4UL * TEXT_MAX_BYTES),
+               *safe = buf_create(a, 8UL * TEXT_MAX_BYTES);
 
     text = redact(a, text, len, &len); /* before it is cut: half a secret would not be seen */
     utf8_store(b, text, len > TEXT_MAX_BYTES ? TEXT_MAX_BYTES : len);

@@ -124,7 +124,7 @@ static bool decode(char *s)
 
     for (const char *in = s; *in; in++) {
         if (*in != '%') {
-            *out++ = *in == '+' ? ' ' : *in;
+            *out++ = (char)(*in == '+' ? ' ' : *in);
             continue;
         }
         if (hex(in[1]) < 0 || hex(in[2]) < 0 || (in[1] == '0' && in[2] == '0'))

@@ -188,7 +188,7 @@ static bool is_lead(uint32_t c)
 /* The first sentence or line as plain text on one line. */
 static struct buf *plain_title(struct arena *a, struct span outline)
 {
-    struct buf *b = buf_create(a, 4 * OUTLINE_MAX_BYTES);
+    struct buf *b = buf_create(a, 4UL * OUTLINE_MAX_BYTES);
     const char *s = outline.text, *end = s + outline.len;
     bool gap = false;
     size_t size;
@@ -196,14 +196,14 @@ static struct buf *plain_title(struct arena *a, struct span outline)
     for (; s < end; s += size) {
         uint32_t c = decode(s, &size);
         const char *like = lookalike(c), *after = s + size;
-        char before = b->len > 0 && !gap ? b->data[b->len - 1] : ' ';
+        char before = (char)(b->len > 0 && !gap ? b->data[b->len - 1] : ' ');
 
         if (ends_title(c, b->len, after, end)) {
             if (c == '?' || c == '!')
                 buf_add(b, s, 1);
             break;
         }
-        if (is_blank(c) || is_loose(c, before, after < end ? *after : ' '))
+        if (is_blank(c) || is_loose(c, before, (char)(after < end ? *after : ' ')))
             gap = b->len > 0;
         else if (b->len > 0 || !is_lead(c)) {
             buf_puts(b, gap ? " " : "");

@@ -1161,7 +1161,8 @@ END_TEST
 static const char *answer_of(size_t bytes, size_t *len)
 {
     char *text = arena_alloc(a, bytes + 256);
-    size_t head = (size_t)sprintf(text, HEAD("200 OK") "Content-Length: %zu\r\n\r\n", bytes);
+    size_t head =
+        (size_t)snprintf(text, bytes + 256, HEAD("200 OK") "Content-Length: %zu\r\n\r\n", bytes);
 
     memset(text + head, ' ', bytes);
     memcpy(text + head, ANSWER, strlen(ANSWER));
@@ -1269,7 +1270,7 @@ static const char *with_date(const char *headers)
 
     if (at == NULL)
         return headers;
-    when = time(NULL) + atol(at + 1);
+    when = time(NULL) + strtol(at + 1, NULL, 10);
     strftime(date, sizeof date, "%a, %d %b %Y %T GMT", gmtime_r(&when, &tm));
     return arena_printf(a, "%.*s%s\r\n", (int)(at - headers), headers, date);
 }

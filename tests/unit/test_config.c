@@ -266,7 +266,7 @@ START_TEST(lists_all_settings_alphabetically)
     char *text = output_of(CONFIG_TRACES, "--settings-markdown", &status);
 
     ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-    for (char *line = strtok(text, "\n"); line != NULL; line = strtok(NULL, "\n"))
+    for (char *line; (line = strsep(&text, "\n")) != NULL;)
         if (sscanf(line, "| `%63[^`]` |", name) == 1) {
             ck_assert_msg(strcmp(last, name) < 0, "%s before %s", last, name);
             memcpy(last, name, sizeof last);

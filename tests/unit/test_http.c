@@ -123,7 +123,7 @@ static void fails(struct http_req *req)
 {
     struct err e;
 
-    err_set(&e, (enum err_kind)atoi(http_query(req, "q")), "thing: a \"reason\"");
+    err_set(&e, (enum err_kind)strtol(http_query(req, "q"), NULL, 10), "thing: a \"reason\"");
     http_puts(req, "half an answer");
     http_fail(req, &e);
 }

@@ -141,7 +141,7 @@ static int files(const char *begin, char last[NAME_MAX + 1])
         if (entry->d_name[0] != '.' && strncmp(entry->d_name, begin, strlen(begin)) == 0) {
             count++;
             if (last != NULL)
-                strcpy(last, entry->d_name);
+                snprintf(last, NAME_MAX + 1, "%s", entry->d_name);
         }
     closedir(d);
     return count;
@@ -159,7 +159,7 @@ static void move(const char *from, const char *to)
 {
     char old[sizeof dir + NAME_MAX + 2];
 
-    strcpy(old, path_of(from));
+    snprintf(old, sizeof old, "%s", path_of(from));
     ck_assert_int_eq(rename(old, path_of(to)), 0);
 }
 
@@ -287,7 +287,7 @@ static void set_up(void)
     capturing = true;
     forgotten_statement = false;
     a = arena_create();
-    strcpy(dir, "/tmp/test_spool.XXXXXX");
+    snprintf(dir, sizeof dir, "/tmp/test_spool.XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(dir));
     open_spool();
 }

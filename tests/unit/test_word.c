@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -21,7 +22,7 @@ static void set_up(void)
 {
     int fd;
 
-    strcpy(path, "/tmp/test_word.XXXXXX");
+    snprintf(path, sizeof path, "/tmp/test_word.XXXXXX");
     fd = mkstemp(path);
     ck_assert_int_ge(fd, 0);
     close(fd);
@@ -47,7 +48,7 @@ static const char *found(void)
 {
     static char name[WORD_SIZE];
 
-    strcpy(name, open_word());
+    snprintf(name, sizeof name, "%s", open_word());
     word_close();
     return name;
 }

@@ -40,7 +40,7 @@ static void make_span_id(char out[17])
 
     if (getrandom(b, sizeof b, 0) != sizeof b)
         abort();
-    for (int i = 0; i < 8; i++)
+    for (size_t i = 0; i < sizeof b; i++)
         snprintf(out + 2 * i, 3, "%02x", b[i]);
 }
 

@@ -27,7 +27,7 @@ struct lines {
  */
 static bool is_fence(struct lines *l, const struct line *line)
 {
-    char c = line->len > 0 ? line->text[0] : '\0';
+    char c = (char)(line->len > 0 ? line->text[0] : '\0');
     size_t n = 0;
 
     while (n < line->len && line->text[n] == c)

@@ -2,7 +2,7 @@
 
 const char *llm_failure_name(enum llm_failure f)
 {
-#define LLM_NAME(name, text) [LLM_##name] = text,
+#define LLM_NAME(name, text) [LLM_##name] = (text),
     static const char *const names[LLM_FAILURE_COUNT] = {LLM_FAILURES(LLM_NAME)};
 #undef LLM_NAME
 

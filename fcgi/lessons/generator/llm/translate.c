@@ -214,7 +214,7 @@ static struct told read_error(struct json_object *tree)
     t.retry_after_ms = delay_in_words(t.message);
     /* Hugging Face, while it loads a model */
     if (json_number(json_at(tree, "estimated_time", NULL), &seconds) && seconds >= 0 &&
-        seconds <= DELAY_MAX_MS / 1000)
+        seconds * 1000 <= DELAY_MAX_MS)
         t.retry_after_ms = (int64_t)(seconds * 1000);
     read_details(&t, details);
     return t;

@@ -27,8 +27,10 @@ static const char *find_port(const char *authority, size_t len)
 
 static bool port_valid(const char *port, size_t len)
 {
-    return len > 0 && len <= 5 && strspn(port, "0123456789") >= len && atol(port) > 0 &&
-           atol(port) <= PORT_MAX;
+    long number =
+        len > 0 && len <= 5 && strspn(port, "0123456789") >= len ? strtol(port, NULL, 10) : 0;
+
+    return number > 0 && number <= PORT_MAX;
 }
 
 /* A host, in brackets if it is an IPv6 address, and perhaps a port. */
