@@ -10,6 +10,7 @@
 # make fuzz          scripts/fuzz: hostile input; TIME= in seconds a target, RUNS=, ONLY=, JOBS=, RESULTS=
 # make fuzz-coverage what the inputs in tests/fuzz/corpus cover of the parsers, by line
 # make siege         scripts/siege: what one user notices while others besiege the service
+# make secrets       10,000 keys in six codes, looked for in database, spool, logs and answers
 # make check         format, layers, what is banned, hardening, analysers; unit tests under sanitizers and valgrind
 # make install       into $(DESTDIR)$(PREFIX)
 # make readme        write the settings table into README.md
@@ -121,6 +122,10 @@ fuzz-replay: fuzz-programs
 siege:
 	scripts/siege
 
+NODE := $(firstword $(wildcard tests/node_modules/node-linux-*/bin/node) node)
+secrets: $(PROGRAMS)
+	SECRETS=10000 TEST_BUILD_DIR=$(B) $(NODE) --test --test-force-exit tests/http/secrets.test.js
+
 unit: $(B)/unit # sanitized: in one process, since looking for leaks in a thousand takes minutes
 	$(if $(SAN),CK_FORK=no) $(B)/unit
 
@@ -132,6 +137,7 @@ unit-valgrind: $(B)/unit
 
 check: format-check layers banned-functions banned-secrets hardening units shellcheck cppcheck clang-tidy analyzer
 	$(MAKE) unit SAN=address,undefined
+	$(MAKE) unit SAN=thread
 	$(MAKE) unit-valgrind
 
 # What no program, and nothing in the tree, may be without or have.
@@ -205,7 +211,7 @@ install: all
 clean:
 	rm -rf build build-*
 
-.PHONY: FORCE all run readme test chaos bench bench-large bench-generate fuzz fuzz-coverage fuzz-programs fuzz-replay siege \
+.PHONY: FORCE all run readme test chaos bench bench-large bench-generate fuzz fuzz-coverage fuzz-programs fuzz-replay siege secrets \
         unit unit-program unit-valgrind check layers banned-functions \
         banned-secrets hardening units shellcheck cppcheck clang-tidy analyzer format format-check install clean
 -include $(shell find build* -name '*.d' 2>/dev/null)

@@ -25,3 +25,14 @@ bool err_set(struct err *e, enum err_kind kind, const char *fmt, ...)
     arena_destroy(a);
     return false;
 }
+
+struct err_name err_name(const char *given)
+{
+    struct arena *a = arena_create();
+    struct err_name name;
+    size_t len;
+
+    snprintf(name.text, sizeof name.text, "%s", redact(a, given, strlen(given), &len));
+    arena_destroy(a);
+    return name;
+}

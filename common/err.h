@@ -41,4 +41,10 @@ struct err {
 bool err_set(struct err *e, enum err_kind kind, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* A name as a client gave it, for a text that says what is wrong with it: without secrets, cut. */
+struct err_name {
+    char text[101];
+};
+struct err_name err_name(const char *given);
+
 #endif

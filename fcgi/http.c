@@ -147,10 +147,10 @@ static bool parse_query(struct request *r, struct err *e)
         if (*value == '=')
             *value++ = '\0';
         if (!decode(name) || !decode(value))
-            return err_set(e, ERR_INPUT, "%.60s: badly encoded",
-                           utf8_valid(name, strlen(name)) ? name : "query");
+            return err_set(e, ERR_INPUT, "%s: badly encoded",
+                           utf8_valid(name, strlen(name)) ? err_name(name).text : "query");
         if (http_query(&r->pub, name) != NULL)
-            return err_set(e, ERR_INPUT, "%.60s: given twice", name);
+            return err_set(e, ERR_INPUT, "%s: given twice", err_name(name).text);
         if (r->query_count == QUERY_MAX_PARAMETERS)
             return err_set(e, ERR_INPUT, "query: more than %d parameters", QUERY_MAX_PARAMETERS);
         r->query[r->query_count++] = (struct parameter){name, value};
@@ -166,7 +166,8 @@ static bool check_query(const struct request *r, const char *const *allowed, str
         while (name != NULL && *name != NULL && strcmp(*name, r->query[i].name) != 0)
             name++;
         if (name == NULL || *name == NULL)
-            return err_set(e, ERR_INPUT, "%.100s: unknown query parameter", r->query[i].name);
+            return err_set(e, ERR_INPUT, "%s: unknown query parameter",
+                           err_name(r->query[i].name).text);
     }
     return true;
 }

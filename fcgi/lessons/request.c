@@ -20,7 +20,7 @@ static bool check_members(struct json_object *body, const char *const names[], s
 {
     const char *unknown = json_unknown_member(body, names);
 
-    return unknown == NULL || err_set(e, ERR_INPUT, "%.100s: unknown member", unknown);
+    return unknown == NULL || err_set(e, ERR_INPUT, "%s: unknown member", err_name(unknown).text);
 }
 
 /* One of the words; absent gives the first, or NULL if it is not required. */

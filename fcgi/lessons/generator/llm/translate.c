@@ -300,7 +300,8 @@ static const char *describe(struct arena *a, const struct llm_response *r, const
     const char *text = t->message ? t->message : excerpt(a, r);
 
     if (t->message != NULL && t->code_count > 0)
-        text = arena_printf(a, "%.*s: %s", CODE_SHOWN_BYTES, t->codes[0], text);
+        text = arena_printf(a, "%s: %s",
+                            clean(a, t->codes[0], strlen(t->codes[0]), CODE_SHOWN_BYTES), text);
     return arena_printf(a, "HTTP %ld, %s", r->status, text);
 }
 
