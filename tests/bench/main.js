@@ -100,15 +100,16 @@ async function main() {
   );
   const outcomes = [];
   const context = await suite.start({ ...options, note });
+  told.push(...(context.about ?? []));
   try {
     for (const row of rows) {
       outcomes.push(await runRow(row, { ...context, ...options, note }));
-      if (results) write(results, name, sectionOf(suite, outcomes, command, told));
+      if (results) write(results, name, sectionOf(suite, outcomes, told));
     }
   } finally {
     await context.stop();
   }
-  console.log(`\n${sectionOf(suite, outcomes, command, told)}`);
+  console.log(`\n${sectionOf(suite, outcomes, told)}`);
   const invalid = outcomes.filter(({ failure }) => failure !== undefined);
   if (invalid.length > 0) {
     console.log(`Not valid: ${invalid.map(({ row }) => row.name).join(', ')}`);

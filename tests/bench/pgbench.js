@@ -39,7 +39,7 @@ function scriptOf(calls, vary) {
 }
 
 // Runs segments in turn by chance: {tps, failed}. `before`: lines of pgbench in front of the pipeline; `each`: so many
-// transactions of each client, instead of `seconds`; `pipeline`: false for one statement as it stands.
+// transactions of each client, instead of `seconds`; `vary`, `defines`: see scriptOf, and -D.
 export async function pgbench(
   stack,
   segments,
@@ -70,8 +70,10 @@ export async function pgbench(
       maxBuffer: 1 << 26,
     });
     if (/ERROR|aborted/.test(stderr)) throw new Error(stderr.slice(0, 2000));
+    const [, tps] = /^tps = ([0-9.]+)/m.exec(stdout) ?? [];
+    if (!(Number(tps) > 0)) throw new Error(`no transaction ended:\n${stdout}`);
     return {
-      tps: Number(/^tps = ([0-9.]+)/m.exec(stdout)[1]),
+      tps: Number(tps),
       failed: Number(/failed transactions: (\d+)/.exec(stdout)?.[1] ?? 0),
     };
   } catch (error) {

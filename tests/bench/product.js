@@ -31,7 +31,7 @@ export const startProduct = ({ env = {}, runDir } = {}) =>
 export const basic = ({ user, password }) =>
   `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
 
-// More traces, `count` of them, by scripts/demo-data; what an earlier run left is kept if it is `count` already.
+// So many traces more, by scripts/demo-data; each call with a seed of its own.
 export async function fill(stack, { count, days = 30, seed = 1, lean = false }, note) {
   const begin = performance.now();
   const args = [String(count), '--days', String(days), '--seed', String(seed)];
@@ -218,10 +218,25 @@ export function cpu_s(pid) {
 
 const TICKS = Number(execFileSync('getconf', ['CLK_TCK']));
 
+// Seconds of CPU that all processes of a stack have taken: nginx, programs, PostgreSQL.
+export const stackCpu_s = (stack) =>
+  stack
+    .processes()
+    .map(({ pid }) => {
+      try {
+        return cpu_s(pid);
+      } catch {
+        return 0; // it ended
+      }
+    })
+    .reduce((a, b) => a + b, 0);
+
 // The most that `measure()` gives, looked at now and then until stop().
 export function watchMost(measure, every_ms = 250) {
   let most = measure();
   const timer = setInterval(() => (most = Math.max(most, measure())), every_ms);
+
+  timer.unref(); // if it is never stopped, since what it watched broke off
 
   return () => {
     clearInterval(timer);

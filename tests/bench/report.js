@@ -91,7 +91,7 @@ function version(command, ...args) {
 const packageVersion = (name) =>
   JSON.parse(readFileSync(join(HERE, 'node_modules', name, 'package.json'), 'utf8')).version;
 
-function circumstances(command) {
+export function circumstances(command) {
   const [cpu] = cpus();
   const versions = [
     version('/usr/lib/postgresql/15/bin/postgres', '--version'),
@@ -114,14 +114,14 @@ function circumstances(command) {
   ];
 }
 
-// The part of a suite: `outcomes` are {row, seconds, targets, figures, tables, failure}.
-export function sectionOf({ title, method }, outcomes, command, loadLine) {
+// The part of a suite: `outcomes` are {row, seconds, targets, figures, tables, failure}; `told`: lines about the run.
+export function sectionOf({ title, method }, outcomes, told) {
   const targets = outcomes.flatMap((one) => one.targets);
 
   return [
     `## ${title}`,
     '',
-    ...loadLine.map((line) => `- ${line}`),
+    ...told.map((line) => `- ${line}`),
     '',
     method,
     '',
@@ -141,8 +141,6 @@ export function sectionOf({ title, method }, outcomes, command, loadLine) {
     ]),
   ].join('\n');
 }
-
-export { circumstances };
 
 // Puts the suite's part into the file, and leaves those of the others.
 export function write(file, name, section) {

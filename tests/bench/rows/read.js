@@ -20,6 +20,7 @@ import {
   publicDirectory,
   segmentOf,
   startProcess,
+  stackCpu_s,
   startProduct,
   watchMost,
   whenServed,
@@ -167,12 +168,14 @@ async function contendersOf(name, { stack, beside, seconds }) {
           values: one.values.map((value) => (value === ids[0] ? id : value)),
         })),
       }));
-  const http = (what, paths, bytes) => async (s) =>
-    believed(
-      what,
-      await load(stack.baseUrl, { paths, headers, clients: CLIENTS, seconds: s }),
-      bytes,
-    );
+  const http = (what, paths, bytes) => async (s) => {
+    const before = stackCpu_s(stack);
+    const seen = await load(stack.baseUrl, { paths, headers, clients: CLIENTS, seconds: s });
+
+    // Of the stack alone; so it is told of the product only.
+    seen.core_ms = (1000 * (stackCpu_s(stack) - before)) / seen.requests;
+    return believed(what, seen, bytes);
+  };
 
   return {
     segment,
@@ -194,7 +197,7 @@ async function contendersOf(name, { stack, beside, seconds }) {
 async function interleave(run, { rounds, seconds, note }) {
   const seen = Object.fromEntries(Object.keys(run).map((name) => [name, []]));
 
-  for (const measure of Object.values(run)) await measure(1); // to be warm
+  for (const measure of Object.values(run)) await measure(2); // to be warm
   for (let round = 1; round <= rounds; round++) {
     for (const [name, measure] of Object.entries(run)) seen[name].push(await measure(seconds));
     note(
@@ -225,7 +228,6 @@ function sideBySide(name, title, wanted) {
         Object.keys(seen).map((one) => [one, each(seen, one, (s) => s.rps)]),
       );
       const bound = rps.pgbench.map((tps, i) => 1 / (1 / tps + 1 / rps.floor[i]));
-      const http = Object.keys(seen).filter((one) => one !== 'pgbench');
 
       note(
         `   the segment is ${segment.calls.map((one) => one.name).join(', ')} as ${segment.role}`,
@@ -251,9 +253,13 @@ function sideBySide(name, title, wanted) {
             ),
           ),
           figure('B', 'a second', bound),
-          ...http
-            .filter((one) => one === 'product')
-            .map(() => figure('product against pgbench', '×', ratio(rps.product, rps.pgbench))),
+          figure('product against pgbench', '×', ratio(rps.product, rps.pgbench)),
+          figure(
+            'CPU of an answer',
+            'core-ms',
+            each(seen, 'product', (one) => one.core_ms),
+            'nginx, responder and PostgreSQL together',
+          ),
           figure('memory of the responders (PSS)', 'MB', most / 1000),
           figure('memory of fastify (PSS)', 'MB', beside.pss_kb('fastify') / 1000),
         ],
@@ -381,12 +387,14 @@ export default {
     try {
       note(`the product runs in ${stack.runDir}`);
       if ((await countTraces(stack)) < wanted) await fill(stack, { count: wanted }, note);
-      note(`sizes: ${await sizesOf(stack)}`);
+      const about = [await sizesOf(stack)];
+      note(about[0]);
       const beside = await startBeside(stack);
       return {
         stack,
         beside,
-        seconds: quick ? 1 : 5,
+        about,
+        seconds: quick ? 2 : 5,
         async stop() {
           await beside.stop();
           await stack.stop({ keep: runDir !== undefined });
