@@ -19,7 +19,7 @@ static char dir[] = "/tmp/rate-XXXXXX", path[sizeof dir + sizeof "/rates"];
 
 static void set_up(void)
 {
-    strcpy(strstr(dir, "rate-") + 5, "XXXXXX");
+    memcpy(strstr(dir, "rate-") + 5, "XXXXXX", sizeof "XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(dir));
     snprintf(path, sizeof path, "%s/rates", dir);
     rate_open(path);
