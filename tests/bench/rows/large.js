@@ -79,7 +79,7 @@ async function cursorAt(json, depth) {
 }
 
 const valuesOf = (facets, name) =>
-  Object.values(facets[name])
+  Object.values(facets.facets[name])
     .map((one) => one.value)
     .filter((value) => value !== null);
 
