@@ -8,6 +8,7 @@
 
 #include "common/config.h"
 #include "common/log.h"
+#include "common/redact.h"
 
 /*
  * With PostgreSQL silent, each request of a crowd would wait its whole time, one after the other.
@@ -310,12 +311,13 @@ static bool send_identity(struct db *db, struct db_segment *s)
 {
     const struct db_identity *who = s->identity;
     struct db_arg args[3];
+    size_t len;
 
     if (who == NULL)
         return true;
     args[0] = db_arg(who->user);
     args[1] = db_arg(who->request_id ? who->request_id : "");
-    args[2] = db_arg(who->filter ? who->filter : "");
+    args[2] = db_arg(who->filter ? redact(s->arena, who->filter, strlen(who->filter), &len) : "");
     return send_call(db, s, RESULT_IDENTITY, &set_identity, args);
 }
 

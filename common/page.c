@@ -128,6 +128,7 @@ bool page_begin(struct arena *a, const struct page_request *r, struct page_posit
     *at = (struct page_position){NULL, NULL};
     if (r->cursor == NULL)
         return true;
+    /* NOLINTNEXTLINE(cert-err34-c): what is read must spell the same cursor again */
     if (!decode(r->cursor, plain) || sscanf(plain, "1 %8x %63s %36s", &scope, value, id) != 3 ||
         !is_id(r, id) || !is_value(r, value) || strcmp(make(a, scope, value, id), r->cursor) != 0)
         return err_set(e, ERR_INPUT, "cursor: not one that this list gave");

@@ -479,7 +479,7 @@ static size_t read_escape(const char *s, size_t len, char *out, size_t *out_len)
         return 0;
     if (unit < 0) {
         name = s[1] ? strchr(names, s[1]) : NULL;
-        out[0] = name ? meant[name - names] : 0;
+        out[0] = (char)(name ? meant[name - names] : '\0');
         return name ? 2 : 0;
     }
     low = code_unit(s + 6, len - 6);

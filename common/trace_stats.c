@@ -298,6 +298,7 @@ static bool read_period(struct arena *a, struct trace_filter *f, const char *buc
 /* Where the bucket of a time begins: in UTC, weeks on Mondays. */
 static void add_bucket(struct trace_sql *s, const struct period *p, const char *time)
 {
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): read_period() has set it */
     if (strcmp(p->bucket->name, "month") == 0)
         buf_printf(s->text, "date_trunc('month', %s, 'UTC')", time);
     else

@@ -36,6 +36,8 @@ static bool read_key(const struct http_req *req, struct lesson_request *r, struc
     for (const char *p = key; *p; p++)
         if (*p < '!' || *p > '~')
             return err_set(e, ERR_INPUT, "idempotency-key: printable ASCII expected");
+    if (clean(req->arena, key) != key) /* two of them without it would be the same */
+        return err_set(e, ERR_INPUT, "idempotency-key: looks like a secret, which is not stored");
     return strlen(key) <= REQUEST_KEY_MAX ||
            err_set(e, ERR_INPUT, "idempotency-key: at most %d bytes", REQUEST_KEY_MAX);
 }

@@ -28,6 +28,7 @@ static void refuse_body(struct http_req *req, const struct err *e, struct fault_
 
 static void refuse_model(struct http_req *req, const char *model, struct fault_reply *r)
 {
+    /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): without a model there is a fault */
     size_t shown = utf8_prefix(model, strlen(model), MODEL_SHOWN);
     const char *text = arena_printf(
         req->arena, "The model `%.*s` does not exist: GET /v1/models lists those that do.",
