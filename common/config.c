@@ -179,7 +179,7 @@ static const struct config_entry *config_find(const char *name)
 }
 
 /* What files of $CREDENTIALS_DIRECTORY gave; read once, since a value lives as long as we do. */
-static const char *credentials[ENTRY_COUNT];
+static char *credentials[ENTRY_COUNT];
 
 static const char *value_of(const struct config_entry *c)
 {
@@ -243,6 +243,7 @@ static bool read_credential(const struct config_entry *c, struct err *e)
     size_t len;
     FILE *f;
 
+    free(credentials[c - entries]); /* of an earlier time */
     credentials[c - entries] = NULL;
     if (dir == NULL || c->kind != SECRET)
         return true;

@@ -161,7 +161,7 @@ START_TEST(reads_secrets_from_files)
         {"a key of DOS\r\n", 14, true, "a key of DOS"},
         {"\n", 1, true, NULL},
         {"", 0, true, NULL},
-        {"two\nlines", 9, false, NULL},
+        {"no key\nof two lines", 19, false, NULL},
         {"NUL\0 byte", 9, false, NULL},
         {"\0", 1, false, NULL},
     };
