@@ -158,12 +158,12 @@ static bool read_period(struct arena *a, struct trace_filter *f, const char *buc
 
 /*
  * cells: what has time, provider, model, error class, status and about the same duration in
- * common, read once; all else is summed from them. A bin of durations is 1 % wide, or one
+ * common, read once; all else is summed from them. A bin of durations is 2 % wide, or one
  * millisecond where there are few rows. Its least and greatest are kept: so what is alone in its
  * bin is exact in any case.
  */
 #define BIN_EXACT "total_duration_ms"
-#define BIN "trace_bin(total_duration_ms)"
+#define BIN "trace_bin(total_duration_ms) / 2"
 #define CELLS                                                                                      \
     " END AS bin, count(*)::int AS n, min(total_duration_ms) AS low, max(total_duration_ms) AS "   \
     "high,"                                                                                        \
@@ -210,7 +210,7 @@ static bool read_period(struct arena *a, struct trace_filter *f, const char *buc
     "SELECT at, provider_used, model, bin, sum(n) AS n, min(low) AS low, max(high) AS high"        \
     "  FROM cells WHERE bin IS NOT NULL GROUP BY 1, 2, 3, 4"                                       \
     " UNION ALL "                                                                                  \
-    "SELECT at, provider_used, model, trace_bin(ms), sum(n), min(ms), max(ms)"                     \
+    "SELECT at, provider_used, model, trace_bin(ms) / 2, sum(n), min(ms), max(ms)"                     \
     "  FROM (SELECT at, provider_used, model, unnest(durations) AS ms, unnest(counts) AS n"        \
     "          FROM rolled) r"                                                                     \
     " GROUP BY 1, 2, 3, 4),"                                                                       \

@@ -29,7 +29,7 @@ const char *trace_facets(struct db *db, struct arena *a, const struct db_identit
 /*
  * Totals, percentiles and a series from filter "from" to filter "to", as JSON. Without them: the
  * last 24 hours. bucket NULL: one with which there are 24 to 120, if any is. Percentiles are
- * durations that occurred; of more than 5,000 traces within 1 %.
+ * durations that occurred; of more than 5,000 traces within 2 %.
  */
 const char *trace_stats(struct db *db, struct arena *a, const struct db_identity *who,
                         struct trace_filter *f, const char *bucket, int deadline_ms, struct err *e);
