@@ -210,7 +210,7 @@ static bool read_period(struct arena *a, struct trace_filter *f, const char *buc
     "SELECT at, provider_used, model, bin, sum(n) AS n, min(low) AS low, max(high) AS high"        \
     "  FROM cells WHERE bin IS NOT NULL GROUP BY 1, 2, 3, 4"                                       \
     " UNION ALL "                                                                                  \
-    "SELECT at, provider_used, model, trace_bin(ms) / 2, sum(n), min(ms), max(ms)"                     \
+    "SELECT at, provider_used, model, trace_bin(ms) / 2, sum(n), min(ms), max(ms)"                 \
     "  FROM (SELECT at, provider_used, model, unnest(durations) AS ms, unnest(counts) AS n"        \
     "          FROM rolled) r"                                                                     \
     " GROUP BY 1, 2, 3, 4),"                                                                       \
