@@ -340,12 +340,13 @@ static size_t match_shape(const char *text, size_t begin, size_t i, size_t len, 
 /* What was found first at or behind *i; *i is then behind it. */
 static bool next_find(const char *text, size_t len, size_t *i, struct find *found)
 {
-    size_t at = *i, n, from = 0;
+    size_t at = *i, n, from;
 
     for (; at + 1 < len; at++) {
         if (!*beginning(text + at))
             continue;
         found->kind = NULL;
+        from = 0; /* a shape that did not match may have set it */
         if ((n = match_secret(text + at, len - at)) == 0 &&
             (n = match_shape(text, *i, at, len, &from, &found->kind)) == 0)
             continue;

@@ -291,6 +291,14 @@ START_TEST(takes_out_a_key_behind_what_was_taken_out)
 }
 END_TEST
 
+START_TEST(takes_out_a_secret_behind_an_address)
+{
+    ck_assert_str_eq(redacted("//" SECRET), "//[REDACTED]");
+    ck_assert_str_eq(redacted("https://provider.test/v1 refused " SECRET ", said it"),
+                     "https://provider.test/v1 refused [REDACTED], said it");
+}
+END_TEST
+
 START_TEST(leaves_ordinary_words)
 {
     static const char *const rows[] = {
@@ -384,6 +392,7 @@ Suite *suite_redact(void)
     tcase_add_test(t, takes_out_the_password_of_a_url);
     tcase_add_test(t, takes_out_encoded_keys_wherever_they_stand);
     tcase_add_test(t, leaves_what_stands_beside_a_key);
+    tcase_add_test(t, takes_out_a_secret_behind_an_address);
     tcase_add_test(t, leaves_ordinary_words);
     tcase_add_test(t, reads_bytes_and_no_byte_more);
     tcase_add_test(t, is_linear_in_hostile_texts);
