@@ -9,6 +9,8 @@
 
 #include "common/buf.h"
 
+#define MARK "[REDACTED" /* what stands for what was taken out */
+
 enum {
     SECRET_MIN = 8,
     SHAPE_MIN = 15, /* bytes of the shortest of the shapes */
@@ -17,6 +19,7 @@ enum {
     LOOK_BYTES = 64,
     ESCAPES_MAX = 2, /* JSON in JSON, a URL in JSON, and the like */
     JWT_HEADER_MAX = 512,
+    PASSES_MAX = 4,
 };
 
 /* The configured ones. */
@@ -237,7 +240,13 @@ static size_t match_jwt(const struct shape *s, const char *text, size_t len, siz
     return end + 1 < len && text[end] == '.' ? token_end(DASHED, text, end + 1, len) : end;
 }
 
-/* The password of a URL: "//user:password@". The user may be read, and be missing. */
+static bool is_at(const char *text, size_t i, size_t len, const char *word)
+{
+    return strlen(word) <= len - i && memcmp(text + i, word, strlen(word)) == 0;
+}
+
+/* The password of a URL: "//user:password@". The user may be read, and be missing;
+ * a password that was taken out is none. */
 static size_t match_password(const struct shape *s, const char *text, size_t len, size_t *from)
 {
     size_t end = strlen(s->prefix), limit = look_end(look_end(end, len), len);
@@ -250,14 +259,9 @@ static size_t match_password(const struct shape *s, const char *text, size_t len
     while (end < limit && isgraph((unsigned char)text[end]) && !strchr("@/\"'<>", text[end]))
         end++;
     if (end == limit || text[end] != '@' || end < *from + s->min ||
-        !is_random(text + *from, end - *from))
+        !is_random(text + *from, end - *from) || is_at(text, *from, len, MARK))
         return 0;
     return end;
-}
-
-static bool is_at(const char *text, size_t i, size_t len, const char *word)
-{
-    return strlen(word) <= len - i && memcmp(text + i, word, strlen(word)) == 0;
 }
 
 static size_t blanks_end(const char *text, size_t i, size_t len)
@@ -570,7 +574,7 @@ static const char *take_out(struct finder *f, const char *text, size_t len, size
             if (f->finds[n].to > to)
                 to = f->finds[n].to;
         buf_add(out, text + kept, one->from - kept);
-        buf_printf(out, one->kind ? "[REDACTED:%s]" : "[REDACTED]", one->kind);
+        buf_printf(out, one->kind ? MARK ":%s]" : MARK "]", one->kind);
         kept = to;
     }
     buf_add(out, text + kept, len - kept);
@@ -578,16 +582,31 @@ static const char *take_out(struct finder *f, const char *text, size_t len, size
     return buf_text(out);
 }
 
-const char *redact(struct arena *a, const char *text, size_t len, size_t *out_len)
+static const char *redact_once(struct arena *a, const char *text, size_t len, size_t *out_len)
 {
     struct view given = {text, len, NULL, NULL};
     const struct view *v = &given;
     struct finder f = {.a = a};
 
-    init();
     look_into(&f, v);
     for (int i = 0; i < ESCAPES_MAX && (v = unescape(a, v)) != NULL; i++)
         look_into(&f, v);
     *out_len = len;
     return f.count == 0 ? text : take_out(&f, text, len, out_len);
+}
+
+/* What was taken out of one encoding may have hidden where a key of another begins. */
+const char *redact(struct arena *a, const char *text, size_t len, size_t *out_len)
+{
+    const char *before;
+
+    init();
+    *out_len = len;
+    for (int i = 0; i < PASSES_MAX; i++) {
+        before = text;
+        text = redact_once(a, before, *out_len, out_len);
+        if (text == before)
+            break;
+    }
+    return text;
 }

@@ -288,6 +288,9 @@ START_TEST(takes_out_a_key_behind_what_was_taken_out)
                      "[REDACTED][REDACTED:groq]");
     ck_assert_str_eq(redacted("AKIA0123456789ABCDEFsk-0123456789abcdefABCDEF"),
                      "[REDACTED:aws][REDACTED:openai]");
+    ck_assert_str_eq(redacted(arena_printf(a, "%sxoxb-0123456789ab",
+                                           base64(ASCII_SECRET, strlen(ASCII_SECRET), "+/"))),
+                     "[REDACTED][REDACTED:slack]");
 }
 END_TEST
 
@@ -296,6 +299,14 @@ START_TEST(takes_out_a_secret_behind_an_address)
     ck_assert_str_eq(redacted("//" SECRET), "//[REDACTED]");
     ck_assert_str_eq(redacted("https://provider.test/v1 refused " SECRET ", said it"),
                      "https://provider.test/v1 refused [REDACTED], said it");
+}
+END_TEST
+
+/* Some texts pass here twice. */
+START_TEST(leaves_what_it_wrote_itself)
+{
+    ck_assert_str_eq(redacted("//ada:" SECRET "@h"), "//ada:[REDACTED]@h");
+    ck_assert_str_eq(redacted("//ada:[REDACTED]@h"), "//ada:[REDACTED]@h");
 }
 END_TEST
 
@@ -393,6 +404,7 @@ Suite *suite_redact(void)
     tcase_add_test(t, takes_out_encoded_keys_wherever_they_stand);
     tcase_add_test(t, leaves_what_stands_beside_a_key);
     tcase_add_test(t, takes_out_a_secret_behind_an_address);
+    tcase_add_test(t, leaves_what_it_wrote_itself);
     tcase_add_test(t, leaves_ordinary_words);
     tcase_add_test(t, reads_bytes_and_no_byte_more);
     tcase_add_test(t, is_linear_in_hostile_texts);
