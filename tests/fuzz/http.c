@@ -5,9 +5,10 @@
  * how many rows each statement finds, "away" that PostgreSQL is.
  * Asserted: one well-formed answer, none but our headers in it, JSON that is; what reaches the
  * database is storable, in the name of REMOTE_USER; without one, or from another site, nothing
- * does.
+ * does, and of what is for admins nothing for others.
  *
  * Covers: fcgi/http.c fcgi/api.c fcgi/traces/query.c fcgi/traces/main.c fcgi/lessons/main.c
+ * common/audit.c common/api_token.c
  */
 #define http_run http_run_until_stopped
 #include "fcgi/http.c" /* to dispatch one request at a time */
@@ -50,6 +51,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     (void)argv;
     setenv("DATABASE_API_URL", "host=none", 1);
     setenv("DATABASE_ADMIN_URL", "host=none", 1);
+    setenv("USER_REQUESTS_PER_SECOND", "0", 1);
+    setenv("USER_POSTS_PER_MINUTE", "0", 1);
     must(traces_main(1, arguments) == 0 && lessons_main(1, arguments) == 0);
     must(bind(fd, (struct sockaddr *)&(struct sockaddr_un){.sun_family = AF_UNIX},
               sizeof(sa_family_t)) == 0); /* the kernel gives a name */
@@ -67,7 +70,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 /* ---- nginx's side ---- */
 
 struct sent { /* what the request says, as far as it matters to what is asserted */
-    const char *method, *path, *user;
+    const char *method, *path, *user, *role, *scheme;
     bool foreign;
 };
 
@@ -103,13 +106,16 @@ static bool is(struct fuzz_part name, const char *word)
 /* libfcgi gives the first of two with one name. */
 static void note(struct arena *a, struct sent *s, struct fuzz_part name, struct fuzz_part value)
 {
-    const char **text = is(name, "REQUEST_METHOD") ? &s->method
-                        : is(name, "DOCUMENT_URI") ? &s->path
-                        : is(name, "REMOTE_USER")  ? &s->user
-                                                   : NULL;
+    const struct {
+        const char *name, **text;
+    } noted[] = {
+        {"REQUEST_METHOD", &s->method}, {"DOCUMENT_URI", &s->path},  {"REMOTE_USER", &s->user},
+        {"AUTH_ROLE", &s->role},        {"AUTH_SCHEME", &s->scheme},
+    };
 
-    if (text != NULL && *text == NULL)
-        *text = arena_memdup(a, value.data, value.len);
+    for (size_t i = 0; i < sizeof noted / sizeof *noted; i++)
+        if (is(name, noted[i].name) && *noted[i].text == NULL)
+            *noted[i].text = arena_memdup(a, value.data, value.len);
     if (is(name, "HTTP_SEC_FETCH_SITE") && is(value, "cross-site"))
         s->foreign = true;
 }
@@ -197,7 +203,9 @@ static bool is_ours(const char *line)
                                         "Allow: ",
                                         "Retry-After: ",
                                         "X-Accel-Buffering: no",
-                                        "Content-Disposition: attachment"};
+                                        "Content-Disposition: attachment",
+                                        "X-Auth-User: ",
+                                        "X-Auth-Role: "};
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strncmp(line, names[i], strlen(names[i])) == 0)
@@ -237,7 +245,10 @@ static void check_database(const struct sent *s)
 
     if (api && (s->user == NULL || *s->user == '\0'))
         must(fuzz_db.calls == 0);
-    if (api && s->foreign && !reads)
+    if (api && s->foreign && !reads && (s->scheme == NULL || strcmp(s->scheme, "bearer") != 0))
+        must(fuzz_db.calls == 0);
+    if (api && strcmp(s->path, "/api/audit") == 0 &&
+        (s->role == NULL || strcmp(s->role, "admin") != 0))
         must(fuzz_db.calls == 0);
 }
 

@@ -61,7 +61,7 @@ static void ask(struct json_object *node, int levels)
 
 static void read_client(struct arena *a, const char *text, size_t size)
 {
-    struct err e = {ERR_NONE, ""};
+    struct err e = {.kind = ERR_NONE};
     struct json_object *tree = json_parse_client(a, text, size, &e);
     const char *printed, *again;
 

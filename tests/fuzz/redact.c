@@ -22,7 +22,7 @@ static const char *const secrets[] = {"hunter2hunter2", "hunter2hunter2-long",
                                       "p\"w\\d/+ \xC3\xBF~1", "sk-proj-0123456789abcdefABCDEF"};
 enum { SECRETS = sizeof secrets / sizeof *secrets };
 
-/* As they look in a text, and base64 of three and more of their bytes at each place. */
+/* As they look in a text, escaped once and twice, in base64 at each place, in hexadecimal. */
 static const char *const forms[] = {
     "hunter2hunter2",
     "p\"w\\d/+ \xC3\xBF~1",
@@ -31,10 +31,19 @@ static const char *const forms[] = {
     "p%22w%5cd%2f%2b%20%c3%bf~1",
     "sk-proj-0123456789abcdefABCDEF",
     "aHVudGVyMmh1bnRlcjI",
-    "h1bnRlcjJodW50ZXIy",
-    "odW50ZXIyaHVudGVyM",
     "cCJ3XGQvKyDDv34x",
-    "cCJ3XGQvKyDDv34x",
+    "eGh1bnRlcjJodW50ZXIy",
+    "eHlodW50ZXIyaHVudGVyMg",
+    "eHAid1xkLysgw79+MQ",
+    "eHlwIndcZC8rIMO/fjE",
+    "7022775c642f2b20c3bf7e31",
+    "7022775C642F2B20C3BF7E31",
+    "68756e7465723268756e74657232",
+    "p\\\\\\\"w\\\\\\\\d/+ \xC3"
+    "\xBF"
+    "~1",
+    "p%2522w%255Cd%252F%252B%2520%25C3%25BF~1",
+    "p\\\"w\\\\d/+ \\u00ff~1",
 };
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)

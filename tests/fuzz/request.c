@@ -98,7 +98,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct lesson_request r = {0};
     struct json_object *body;
     struct arena *a;
-    struct err e = {ERR_NONE, ""};
+    struct err e = {.kind = ERR_NONE};
 
     if (size > INPUT_MAX)
         return 0;
