@@ -2,6 +2,7 @@
  * What an operator sets: the environment, providers.json, prices.json.
  *
  * Input: settings, one NAME=value a line, an empty line, providers.json, a line "---", prices.json;
+ * CREDENTIALS_DIRECTORY= gives the one credential that is in ours;
  * a file that is left out is the product's own, of which the prices are not read each time.
  * Asserted: what is wrong is named; what is taken is within its limits, and makes requests that are
  * well-formed; a secret reaches redaction before all else.
@@ -34,6 +35,11 @@ static struct file {
 } providers_file = {.own = "PROVIDERS_FILE=" FOLDER "providers.json"},
   prices_file = {.own = "PRICES_FILE=" FOLDER "prices.json"};
 
+#define CREDENTIALS "CREDENTIALS_DIRECTORY="
+
+static char credentials[512] = CREDENTIALS; /* a directory of ours, with one */
+static char credential[600];
+
 static int secrets; /* that redaction was told */
 
 /* Instead of common/redact.c, which remembers for ever. */
@@ -57,12 +63,41 @@ static void make_file(struct file *f, const char *name)
     snprintf(f->setting, sizeof f->setting, "%s=/proc/self/fd/%d", name, f->fd);
 }
 
+static void remove_credentials(void)
+{
+    unlink(credential);
+    rmdir(credentials + strlen(CREDENTIALS));
+}
+
+static void make_credentials(void)
+{
+    const char *where = getenv("TMPDIR");
+    char *dir = credentials + strlen(CREDENTIALS);
+
+    snprintf(dir, sizeof credentials - strlen(CREDENTIALS), "%.400s/credentials-XXXXXX",
+             where ? where : "/tmp");
+    must(mkdtemp(dir) != NULL);
+    snprintf(credential, sizeof credential, "%s/OPENAI_API_KEY", dir);
+    atexit(remove_credentials);
+}
+
+/* What is set is the credential itself. */
+static char *set_credential(const char *text)
+{
+    FILE *f = fopen(credential, "we");
+
+    must(f != NULL && fwrite(text, 1, strlen(text), f) == strlen(text));
+    fclose(f);
+    return credentials;
+}
+
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     (void)argc;
     (void)argv;
     make_file(&providers_file, "PROVIDERS_FILE");
     make_file(&prices_file, "PRICES_FILE");
+    make_credentials();
     return 0;
 }
 
@@ -84,6 +119,8 @@ static int set_environment(struct arena *a, struct fuzz_part *rest, char *settin
 
     while (count < SETTINGS_MAX && fuzz_line(rest, &line) && line.len > 0) {
         settings[count] = arena_memdup(a, line.data, line.len);
+        if (strncmp(settings[count], CREDENTIALS, strlen(CREDENTIALS)) == 0)
+            settings[count] = set_credential(settings[count] + strlen(CREDENTIALS));
         /* whatever ends so, and has a value, is one; another of the name would hide it */
         keys += strncmp(settings[count], "GROQ_API_KEY=", 13) == 0 && settings[count][13] != '\0' &&
                 keys == 0;
