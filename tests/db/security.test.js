@@ -283,10 +283,12 @@ const words = async (sql) => (await operator.run(sql)).split('\n').filter(Boolea
 // The rights of another role are on loan in these alone, for what the caller's cannot do.
 const DEFINERS = {
   'api_token_use(text)': ['lesson_api'], // whose token it is, of a table that nobody may read
+  'trace_count_tokens()': [], // a trigger's
   'trace_roll_up(interval)': ['lesson_admin', 'lesson_api'], // sums of everybody's, into a table of sums
   'trace_search_every(text)': ['lesson_admin'], // an index that row security keeps LIKE from
   'trace_search_own(text)': ['lesson_api'], // the same, of the caller's rows
   'trace_touch()': [], // a trigger's
+  'user_tokens_add(text,bigint)': ['lesson_worker'], // counts what a deleted trace would have said
 };
 
 // What tells a value from a missing one must belong to the caller: each of these is a key of random UUIDs, of what is

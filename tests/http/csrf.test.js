@@ -133,7 +133,7 @@ describe('the table of origins:', () => {
 
 // One path for each location of site.conf, by the name it has there; what `as` gets there, and of which kind it is.
 const LOCATIONS = {
-  '~ ^/api/traces(/|$)': [
+  '~ ^/api/(traces|audit)(/|$)': [
     ['/api/traces', 200],
     ['/api/traces/stats', 200],
     [`/api/traces/${NOBODY}`, 404],
@@ -167,7 +167,7 @@ const LOCATIONS = {
   ],
 };
 // Nobody gets there from outside, or gets nothing.
-const INTERNAL = ['@drop', '@problem', '@problem_page', '= /problem'];
+const INTERNAL = ['= /auth', '= /auth/token', '@drop', '@problem', '@problem_page', '= /problem'];
 
 const isApi = (path) => /^\/(api|healthz|readyz|sample)/.test(path);
 const PAGE_POLICY = {
