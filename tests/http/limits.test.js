@@ -118,7 +118,7 @@ describe('an address', () => {
 
     assert.match(refused.headers['content-type'], /^text\/html/);
     assert.equal(refused.headers['retry-after'], '1');
-    assert.match(refused.text, /<h1>Too Many Requests<\/h1>/);
+    assert.match(refused.text, /<title>Too Many Requests · lesson-tracer<\/title>/);
   });
 
   test('takes nothing from another, and the watch on our health is not counted', async () => {

@@ -7,7 +7,7 @@
 
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, mkdtempSync, openSync, readFileSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
+import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -66,6 +66,7 @@ const alive = (child) => child.exitCode === null && child.signalCode === null;
 
 // Starts scripts/run without waiting for it. `env`: its settings. Gives {child, runDir, output()}.
 export async function spawnRun({ env = {}, runDir = mkdtempSync(join(tmpdir(), 'lesson-tracer-test.')) } = {}) {
+  mkdirSync(runDir, { recursive: true });
   const log = join(runDir, 'run.log');
   const out = openSync(log, 'a');
   const inherited = Object.fromEntries(PASSED_ON.map((name) => [name, process.env[name]]));
