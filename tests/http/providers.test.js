@@ -158,13 +158,12 @@ const CONTENT = '# The water cycle\n\n## Sea\n\nIt is *wet*.\n\n## Cloud\n\nUp t
 const USAGE = { prompt_tokens: 321, completion_tokens: 654, total_tokens: 975 };
 const LESSON = { content: CONTENT, usage: USAGE };
 
-// What a key looks like where it has been encoded on the way.
-function forms(secret) {
+// What a key looks like where it has been encoded on the way; not `whole`: the digits that tell of nothing else.
+function forms(secret, { whole = false } = {}) {
   const encoded = [0, 1, 2].map((skip) => {
     const text = Buffer.from(' '.repeat(skip) + secret).toString('base64');
-    const first = Math.ceil((skip * 8) / 6);
-    const last = Math.floor(((skip + secret.length) * 8) / 6);
-    return text.slice(first, last);
+    const [first, last] = [Math.ceil((skip * 8) / 6), Math.floor(((skip + secret.length) * 8) / 6)];
+    return whole ? text : text.slice(first, last);
   });
 
   return [
@@ -414,7 +413,7 @@ describe('a_key', () => {
   before(() =>
     Promise.all(
       KEYED.map(async (provider) => {
-        const echo = forms(key(provider)).slice(0, -1).join(' | ');
+        const echo = forms(key(provider), { whole: true }).slice(0, -1).join(' | ');
         const [bad, good] = [`${provider} tells my key`, `${provider} writes my key`];
 
         keyed.on({ userMessage: bad }, refusal(400, echo, `Your key is ${echo}`, { code: echo }));
