@@ -170,12 +170,11 @@ static bool read_period(struct arena *a, struct trace_filter *f, const char *buc
     "       count(*) FILTER (WHERE cardinality(fallback_providers) > 0) AS fallbacks,"             \
     "       sum(llm_call_count) AS calls, sum(prompt_tokens)::bigint AS prompt,"                   \
     "       sum(completion_tokens)::bigint AS completion, sum(total_tokens)::bigint AS tokens,"    \
-    "       sum(cost_usd) AS cost, count(cost_usd) AS known, failed_providers,"                    \
-    "       sum(failed_cost_usd) AS failed_cost"
+    "       sum(cost_usd) AS cost, count(cost_usd) AS known"
 
 #define SUMMED                                                                                     \
     "at, provider_used, model, error_class, status, n, fallbacks, calls, prompt, completion,"      \
-    " tokens, cost, known, failed_cost"
+    " tokens, cost, known"
 
 /* kind: which of the columns the group is not by; the bits of grouping(). */
 #define SUMS                                                                                       \
@@ -183,7 +182,7 @@ static bool read_period(struct arena *a, struct trace_filter *f, const char *buc
     "SELECT at IS NOT NULL AS current, at, provider_used, model, error_class, status,"             \
     "       sum(n) AS n, sum(fallbacks) AS fallbacks, sum(calls) AS calls, sum(prompt) AS prompt," \
     "       sum(completion) AS completion, sum(tokens) AS tokens, sum(cost) AS cost,"              \
-    "       sum(known) AS known, sum(failed_cost) AS failed_cost"                                  \
+    "       sum(known) AS known"                                                                   \
     "  FROM (SELECT " SUMMED " FROM cells UNION ALL SELECT " SUMMED " FROM rolled) c"              \
     " GROUP BY 1, 2, 3, 4, 5, 6),"                                                                 \
     "sums AS ("                                                                                    \
@@ -196,7 +195,7 @@ static bool read_period(struct arena *a, struct trace_filter *f, const char *buc
     "prompt_tokens,"                                                                               \
     "       sum(completion) AS completion_tokens, sum(tokens) AS total_tokens, sum(cost) AS "      \
     "cost_usd,"                                                                                    \
-    "       sum(failed_cost) AS failed_cost_usd, sum(known) AS cost_known"                         \
+    "       sum(known) AS cost_known"                                                              \
     "  FROM dims GROUP BY GROUPING SETS ((current), (current, provider_used),"                     \
     "                                    (current, provider_used, model), (current, at))),"
 
@@ -251,11 +250,12 @@ static bool read_period(struct arena *a, struct trace_filter *f, const char *buc
     " coalesce(failed, 0) AS failed, coalesce(started, 0) AS started, " RATE ","                   \
     " coalesce(fallbacks, 0) AS fallbacks, " DURATION ","                                          \
     " coalesce(llm_call_count, 0) AS llm_call_count, prompt_tokens, completion_tokens,"            \
-    " total_tokens, cost_usd, failed_cost_usd, coalesce(cost_known, 0) AS cost_known"
+    " total_tokens, cost_usd, coalesce(cost_known, 0) AS cost_known"
 #define TOTALS_OF(which)                                                                           \
-    "(SELECT row_to_json(r) FROM (SELECT " TOTALS ", (SELECT coalesce(sum(failed_calls), 0)"       \
-    " FROM failures WHERE " which ") AS failed_calls"                                              \
-    " FROM (VALUES (1)) one LEFT JOIN groups t ON kind = 7 AND " which ") r)"
+    "(SELECT row_to_json(r) FROM (SELECT " TOTALS ", failed_calls, failed_cost_usd"                \
+    " FROM (SELECT coalesce(sum(n), 0) AS failed_calls, sum(cost) AS failed_cost_usd"              \
+    "         FROM failures WHERE " which ") f"                                                    \
+    " LEFT JOIN groups t ON kind = 7 AND " which ") r)"
 
 #define ANSWER                                                                                     \
     "'totals', " TOTALS_OF("current") ", 'previous', " TOTALS_OF(                                  \
@@ -266,23 +266,24 @@ static bool read_period(struct arena *a, struct trace_filter *f, const char *buc
                        "'by_model', (SELECT coalesce(json_agg(row_to_json(r)), '[]') FROM ("       \
                        "  SELECT provider_used AS provider, model, " TOTALS " FROM groups t"       \
                        "   WHERE kind = 1 AND current ORDER BY t.requests DESC, 1, 2) r),"         \
-                       "'calls_by_provider', (SELECT coalesce(json_agg(row_to_json(r)), '[]') "    \
-                       "FROM ("                                                                    \
-                       "  SELECT provider, answered, failed_calls,"                                \
-                       "         round(failed_calls / nullif(answered + failed_calls, 0), "        \
-                       "6)::float8"                                                                \
-                       "         AS error_rate"                                                    \
-                       "    FROM (SELECT coalesce(g.provider_used, f.failed_provider) AS "         \
-                       "provider,"                                                                 \
-                       "                 coalesce(g.completed, 0) AS answered,"                    \
-                       "                 coalesce(f.failed_calls, 0) AS failed_calls"              \
-                       "            FROM (SELECT provider_used, completed FROM groups"             \
-                       "                   WHERE kind = 3 AND current"                             \
-                       "                     AND provider_used IS NOT NULL) g"                     \
-                       "            FULL JOIN (SELECT * FROM failures WHERE current) f"            \
-                       "              ON f.failed_provider = g.provider_used) c"                   \
-                       "   WHERE answered + failed_calls > 0"                                      \
-                       "   ORDER BY answered + failed_calls DESC, 1) r),"                          \
+                       "'calls_by_provider', (SELECT coalesce(json_agg(row_to_json(r)), '[]')"     \
+                       " FROM (SELECT provider, answered, failed_calls,"                           \
+                       "  round(failed_calls / nullif(answered + failed_calls, 0), 6)::float8"     \
+                       "  AS error_rate, failed_cost_usd"                                          \
+                       "  FROM (SELECT coalesce(g.provider_used, f.failed_provider) AS provider,"  \
+                       "   coalesce(g.completed, 0) AS answered,"                                  \
+                       "   coalesce(f.n, 0) AS failed_calls, f.cost AS failed_cost_usd"            \
+                       "   FROM (SELECT provider_used, completed FROM groups WHERE kind = 3"       \
+                       "     AND current AND provider_used IS NOT NULL) g"                         \
+                       "   FULL JOIN (SELECT failed_provider, sum(n) AS n, sum(cost) AS cost"      \
+                       "     FROM failures WHERE current GROUP BY 1) f"                            \
+                       "    ON f.failed_provider = g.provider_used) c"                             \
+                       "  WHERE answered + failed_calls > 0"                                       \
+                       "  ORDER BY answered + failed_calls DESC, 1) r),"                           \
+                       "'failed_calls', (SELECT coalesce(json_agg(row_to_json(r)), '[]')"          \
+                       " FROM (SELECT failed_provider AS provider, failed_class AS error_class,"   \
+                       "  n AS count, cost AS cost_usd FROM failures WHERE current"                \
+                       "  ORDER BY n DESC, 1, 2) r),"                                              \
                        "'by_error_class', (SELECT coalesce(json_agg(row_to_json(r)), '[]') FROM (" \
                        "  SELECT error_class, sum(n) AS count, sum(cost) AS cost_usd FROM dims"    \
                        "   WHERE current AND error_class IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, " \
@@ -383,47 +384,65 @@ static void add_rolled(struct trace_sql *s, const struct trace_filter *f, const 
     buf_puts(s->text, " rolled AS MATERIALIZED (");
     add_dimensions(s, p, "r.at");
     buf_puts(s->text, ", n, fallbacks, calls, prompt, completion, tokens, cost, known,"
-                      " failed_cost, durations, counts"
+                      " durations, counts"
                       " FROM trace_rollups r JOIN slots USING (at) WHERE ");
     add_rolled_conditions(s, f);
     buf_puts(s->text, "),");
 }
 
-/* Both periods: whose calls failed, as cells and roll-ups have it. */
-static void add_failures(struct trace_sql *s, const struct trace_filter *f, const struct period *p)
+/*
+ * The traces that no roll-up has. OFFSET 0 keeps the planner from joining first: it takes what is
+ * between the slots for far more than it is, and would read the whole index.
+ */
+static void add_traces(struct trace_sql *s, bool known)
 {
-    int from = trace_sql_arg(s, db_arg(instant_text(s->arena, p->from)));
-
-    buf_printf(s->text,
-               "failures AS MATERIALIZED ("
-               "SELECT current, failed_provider, sum(n) AS failed_calls FROM ("
-               "SELECT at IS NOT NULL AS current, failed_provider, n"
-               "  FROM cells, unnest(failed_providers) AS failed_provider"
-               " UNION ALL "
-               "SELECT r.at >= $%d::timestamptz, failed_provider, n"
-               "  FROM trace_rollup_failures r JOIN slots USING (at) WHERE ",
-               from);
-    add_rolled_conditions(s, f);
-    buf_puts(s->text, ") x GROUP BY 1, 2),");
+    if (known)
+        buf_puts(s->text, " FROM gaps CROSS JOIN LATERAL (SELECT * FROM lesson_traces"
+                          " WHERE created_at >= lo AND created_at < hi OFFSET 0) t");
+    else
+        buf_puts(s->text, " FROM lesson_traces");
 }
 
-/*
- * OFFSET 0 keeps the planner from joining first: it takes what is between the slots for far more
- * than it is, and would read the whole index.
- */
+static void add_their_conditions(struct trace_sql *s, const struct trace_filter *f, bool known)
+{
+    trace_filter_add(s, f, known ? TRACE_BIT(TRACE_BY_FROM) | TRACE_BIT(TRACE_BY_TO) : 0);
+}
+
 static void add_cells(struct trace_sql *s, const struct trace_filter *f, const struct period *p,
                       bool known, bool exact)
 {
     buf_puts(s->text, " cells AS MATERIALIZED (");
     add_dimensions(s, p, "created_at");
     buf_printf(s->text, ", CASE WHEN status <> 'started' THEN %s" CELLS, exact ? BIN_EXACT : BIN);
-    if (known)
-        buf_puts(s->text, " FROM gaps CROSS JOIN LATERAL (SELECT * FROM lesson_traces"
-                          " WHERE created_at >= lo AND created_at < hi OFFSET 0) t");
-    else
-        buf_puts(s->text, " FROM lesson_traces");
-    trace_filter_add(s, f, known ? TRACE_BIT(TRACE_BY_FROM) | TRACE_BIT(TRACE_BY_TO) : 0);
-    buf_puts(s->text, " GROUP BY 1, 2, 3, 4, 5, 6, failed_providers), ");
+    add_traces(s, known);
+    add_their_conditions(s, f, known);
+    buf_puts(s->text, " GROUP BY 1, 2, 3, 4, 5, 6), ");
+}
+
+/* Both periods: whose calls failed, how, and at what cost. */
+static void add_failures(struct trace_sql *s, const struct trace_filter *f, const struct period *p,
+                         bool known)
+{
+    int from = trace_sql_arg(s, db_arg(instant_text(s->arena, p->from)));
+
+    buf_printf(
+        s->text,
+        "failures AS MATERIALIZED ("
+        "SELECT current, failed_provider, failed_class, sum(n) AS n, sum(cost) AS cost FROM ("
+        "SELECT created_at >= $%d::timestamptz AS current, x.failed_provider,"
+        "       x.failed_class, 1 AS n, x.cost",
+        from);
+    add_traces(s, known);
+    buf_puts(s->text, ", unnest(failed_providers, failed_classes, failed_costs)"
+                      " AS x (failed_provider, failed_class, cost)");
+    add_their_conditions(s, f, known);
+    buf_printf(s->text,
+               " UNION ALL "
+               "SELECT r.at >= $%d::timestamptz, failed_provider, failed_class, n, cost"
+               "  FROM trace_rollup_failures r JOIN slots USING (at) WHERE ",
+               from);
+    add_rolled_conditions(s, f);
+    buf_puts(s->text, ") y GROUP BY 1, 2, 3),");
 }
 
 /* Whether the roll-ups have the columns that are filtered by, and are fine enough. */
@@ -484,7 +503,7 @@ const char *trace_stats(struct db *db, struct arena *a, const struct db_identity
     add_slots(&s, f, &p, known);
     add_rolled(&s, f, &p);
     add_cells(&s, f, &p, known, few);
-    add_failures(&s, f, &p);
+    add_failures(&s, f, &p, known);
     buf_puts(s.text, SUMS PERCENTILES GROUPS);
     add_answer(&s, &p);
     return run(db, a, who, &s, deadline_ms, e);

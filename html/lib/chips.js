@@ -35,10 +35,13 @@ function chipsOf(query, zone) {
       chips.push({ key: text, text, change: { [name]: values.filter((one) => one !== value).join(',') } });
     }
   }
-  for (const name of ['failed_provider', 'fallback']) {
-    const text = callsText(name, query[name]);
-    if (text) chips.push({ key: text, text, change: { [name]: '' } });
+  const failed = valuesOf(query, 'failed_provider');
+  for (const value of failed) {
+    const text = `Failed call: ${value}`;
+    chips.push({ key: text, text, change: { failed_provider: failed.filter((one) => one !== value).join(',') } });
   }
+  const fell = fallbackText(query);
+  if (fell) chips.push({ key: fell, text: fell, change: { fallback: '' } });
   if (query.lesson_id) {
     chips.push({
       key: 'lesson',
@@ -65,12 +68,8 @@ export function timeText({ from, to }, zone) {
   return from ? `since ${fullTime(from, zone)}` : `before ${fullTime(to, zone)}`;
 }
 
-// What filters say of the calls of a trace.
-function callsText(name, value) {
-  if (!value) return '';
-  if (name === 'failed_provider') return `a failed call to ${value.split(',').join(' or ')}`;
-  return value === 'true' ? 'with a fallback' : 'without a fallback';
-}
+const fallbackText = ({ fallback }) =>
+  ({ true: 'with a fallback', false: 'without a fallback' })[fallback] ?? '';
 
 function durationText({ min_duration_ms: min, max_duration_ms: max }) {
   if (min && max) return `${duration(Number(min))} – ${duration(Number(max))}`;
@@ -89,8 +88,8 @@ export function filterWords(query, zone) {
 
   return [
     ...FACETS.filter(({ name }) => query[name]).map(({ name, label }) => `${label.toLowerCase()}: ${or(name)}`),
-    callsText('failed_provider', query.failed_provider) && `with ${callsText('failed_provider', query.failed_provider)}`,
-    callsText('fallback', query.fallback),
+    query.failed_provider && `with a failed call to ${valuesOf(query, 'failed_provider').join(' or ')}`,
+    fallbackText(query),
     query.lesson_id && 'of one lesson',
     time && `time: ${time}`,
     durationText(query) && `duration: ${durationText(query)}`,

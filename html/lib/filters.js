@@ -70,6 +70,7 @@ export function filtersOf(query, nowMs) {
   const range = query.cursor && query.from ? null : rangeOf(query);
   const filters = Object.fromEntries(FILTERS.filter((name) => query[name]).map((name) => [name, query[name]]));
 
+  for (const name of Object.keys(filters)) if (typeof KNOWN[name] === 'function' && !KNOWN[name](filters[name])) delete filters[name];
   if (tooShort(query)) delete filters.q;
   if (range) {
     filters.from = new Date(Math.floor((nowMs - range.ms) / MINUTE_MS) * MINUTE_MS).toISOString();

@@ -42,6 +42,7 @@ const KNOWN = {
   calls_sort: isSort,
   model_sort: isSort,
   error_sort: isSort,
+  failures_sort: isSort,
 };
 
 function Monitor() {
@@ -335,7 +336,7 @@ function figuresOf(stats, to) {
       label: 'Cost of failed calls',
       text: cost(T.failed_cost_usd),
       change: change(COMPARED.failed_cost, T.failed_cost_usd, P.failed_cost_usd),
-      href: T.failed_calls > 0 && to({ ...failedCalls(stats), ...DEAREST }),
+      href: T.failed_calls > 0 && to(failedCalls(stats)),
       note: html`
         <${Linked} href=${T.failed_calls > 0 && to(failedCalls(stats))} text=${plural(T.failed_calls, 'failed call')} /> of${' '}
         ${count(T.llm_call_count)}`,
@@ -592,10 +593,8 @@ const percentileColumn = (name) => ({
   ),
   doubt: (row) => row.duration_ms.n > 0 && !isCertain(row),
 });
-const COST = column('cost_usd', 'Cost', cost, DEAREST, (row) => amount(row.cost_usd));
+// Of those whom somebody answered; who failed is told of the calls.
 const NUMBERS = [
-  column('failed', 'Failed', count, FAILED),
-  column('error_rate', 'Error rate', percent, FAILED),
   percentileColumn('p50'),
   percentileColumn('p95'),
   percentileColumn('p99'),
@@ -603,22 +602,26 @@ const NUMBERS = [
   column('fallbacks', 'Fallbacks', count, FELL_BACK),
   column('prompt_tokens', 'Tokens in', count, LONGEST),
   column('completion_tokens', 'Tokens out', count, LONGEST),
-  COST,
-  column('failed_cost_usd', 'Cost of failed calls', cost, null, (row) => amount(row.failed_cost_usd)),
+  column('cost_usd', 'Cost', cost, DEAREST, (row) => amount(row.cost_usd)),
 ];
 // Of the calls to a provider, whoever answered in the end.
 const CALLS = [
   column('requests', 'Calls', count, null, (row) => row.answered + row.failed_calls),
   column('answered', 'Answered', count, (row) => ({ provider: row.provider, status: 'completed' })),
   column('failed_calls', 'Failed', count, (row) => ({ failed_provider: row.provider })),
-  column('error_rate', 'Error rate', percent, (row) => ({ failed_provider: row.provider })),
+  column('error_rate', 'Error rate', percent, (row) => row.failed_calls > 0 && { failed_provider: row.provider }),
+  column('failed_cost_usd', 'Cost of failed', cost, (row) => ({ failed_provider: row.provider }), (row) => amount(row.failed_cost_usd)),
+];
+const FAILURES = [
+  column('requests', 'Calls', count, (row) => ({ failed_provider: row.provider }), (row) => row.count),
+  column('cost_usd', 'Cost', cost, (row) => ({ failed_provider: row.provider }), (row) => amount(row.cost_usd)),
 ];
 
 // "-cost_usd" and the like, as headings write it.
 function isSort(value) {
   const name = value.replace(/^-/, '');
 
-  return ['name', 'requests', 'share'].includes(name) || [...NUMBERS, ...CALLS].some((one) => one.name === name);
+  return ['name', 'requests', 'share'].includes(name) || [...NUMBERS, ...CALLS, ...FAILURES].some((one) => one.name === name);
 }
 
 // The first two columns: how many, and how much of all that is.
@@ -627,11 +630,19 @@ const requestsOf = (total, value) => [
   { ...column('share', 'Share', percent, null, (row) => value(row) / total), share: (row) => value(row) / total },
 ];
 
+// The traces of another's answers are none of those of a filter.
+const answeredOf = ({ provider }) =>
+  CALLS.map((one) =>
+    one.name === 'answered' ? { ...one, only: (row) => (!provider || provider === row.provider) && one.only(row) } : one,
+  );
+
 function Groups({ stats, filters, query, stay }) {
   if (stats === null) return html`<div class="panel bone groups-bone"></div>`;
   const total = stats.totals.requests;
   const errors = stats.by_error_class.reduce((sum, row) => sum + row.count, 0);
   const all = { to: wayTo(stats, filters), query, stay };
+  const answerer = [filters.provider, filters.model].filter(Boolean).join(', ');
+  const note = answerer && `Of the calls in the traces that ${answerer} answered.`;
 
   return html`
     <${Group} ...${all} name="provider" title="By provider" head="Provider" rows=${stats.by_provider}
@@ -639,19 +650,22 @@ function Groups({ stats, filters, query, stay }) {
               its=${(row) => ({ provider: row.provider ?? NONE })}
               columns=${[...requestsOf(total, (row) => row.requests), ...NUMBERS]} />
     <${Group} ...${all} name="calls" title="Calls by provider" head="Provider" rows=${stats.calls_by_provider} narrow
-              label=${(row) => row.provider} its=${() => ({})} columns=${CALLS} />
+              label=${(row) => row.provider} its=${() => ({})} columns=${answeredOf(filters)} note=${note} />
+    <${Group} ...${all} name="failures" title="Failed calls" head="Error" rows=${stats.failed_calls} narrow
+              label=${(row) => errorLabel(row.error_class)} aside=${(row) => row.provider} its=${() => ({})}
+              columns=${FAILURES} note=${note} />
     <${Group} ...${all} name="model" title="By model" head="Model" rows=${stats.by_model}
               label=${(row) => row.model ?? 'no model answered'} aside=${(row) => row.provider ?? 'no answer'}
               its=${(row) => ({ provider: row.provider ?? NONE, model: row.model ?? NONE })}
               columns=${[...requestsOf(total, (row) => row.requests), ...NUMBERS]} />
-    <${Group} ...${all} name="error" title="By error" head="Error" rows=${stats.by_error_class} narrow
+    <${Group} ...${all} name="error" title="By last error" head="Error" rows=${stats.by_error_class} narrow
               label=${(row) => (row.error_class === null ? 'no error' : errorLabel(row.error_class))}
               its=${(row) => ({ error_class: row.error_class ?? NONE })}
-              columns=${[...requestsOf(errors, (row) => row.count), COST]} />`;
+              columns=${requestsOf(errors, (row) => row.count)} />`;
 }
 
 // Sorted as the address says: ?provider_sort=-cost_usd, most requests first otherwise.
-function Group({ name, title, head, rows, label, aside = () => null, its, columns, narrow = false, to, query, stay }) {
+function Group({ name, title, head, rows, label, aside = () => null, its, columns, narrow = false, note = '', to, query, stay }) {
   const member = `${name}_sort`;
   const sort = query[member] || '-requests';
   const [by, down] = sort.startsWith('-') ? [sort.slice(1), true] : [sort, false];
@@ -671,6 +685,7 @@ function Group({ name, title, head, rows, label, aside = () => null, its, column
   return html`
     <section class=${narrow ? 'narrow' : ''}>
       <h2>${title}</h2>
+      ${note && html`<p class="quiet">${note}</p>`}
       ${rows.length === 0
         ? html`<p class="quiet">None in this range.</p>`
         : html`
@@ -711,7 +726,8 @@ function sortRows(rows, value, down) {
 function Cell({ column: { text, share, only, doubt }, row, its, to }) {
   const shown = text(row);
   const named = [row.provider, row.model, row.error_class].every(hasAddress);
-  const href = only && named ? to({ ...its, ...only(row) }) : null;
+  const narrowed = only && named && shown !== '0' ? only(row) : null;
+  const href = narrowed ? to({ ...its, ...narrowed }) : null;
 
   if (share) {
     return html`

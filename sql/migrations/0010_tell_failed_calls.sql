@@ -3,29 +3,26 @@ SET LOCAL ROLE lesson_owner;
 
 -- ---- failed calls ----
 
--- The provider of each call that failed, in order; null: none did.
-CREATE FUNCTION trace_failed_providers(calls jsonb) RETURNS text[]
+-- A member of each call that failed, in order; null: none did.
+CREATE FUNCTION trace_failed(calls jsonb, member text) RETURNS text[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
-SELECT array_agg(c ->> 'provider' ORDER BY n) FROM jsonb_array_elements(calls) WITH ORDINALITY AS x (c, n)
+SELECT array_agg(c ->> member ORDER BY n) FROM jsonb_array_elements(calls) WITH ORDINALITY AS x (c, n)
  WHERE c ->> 'error_class' IS NOT NULL
 $$;
 
--- What they cost, as far as it is known; null: it is of none.
-CREATE FUNCTION trace_failed_cost(calls jsonb) RETURNS numeric
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-SELECT sum((c ->> 'cost_usd')::numeric) FROM jsonb_array_elements(calls) AS c WHERE c ->> 'error_class' IS NOT NULL
-$$;
-
--- Made of the calls by the database, so that they never say another thing than those. Where none failed, no function is
--- called: to begin one takes as long as all the rest.
+-- Made of the calls by the database, so that they never say another thing than those: whose each failed call was, how it
+-- failed, and what it cost if that is known. Where none failed, no function is called: to begin one takes as long as all
+-- the rest.
 ALTER TABLE lesson_traces
     DROP COLUMN search_text,
     ADD COLUMN failed_providers text[] GENERATED ALWAYS AS (
-        CASE WHEN llm_calls @? '$[*] ? (@.error_class != null)' THEN trace_failed_providers(llm_calls) END) STORED,
-    ADD COLUMN failed_cost_usd numeric GENERATED ALWAYS AS (
-        CASE WHEN llm_calls @? '$[*] ? (@.error_class != null)' THEN trace_failed_cost(llm_calls) END) STORED;
+        CASE WHEN llm_calls @? '$[*] ? (@.error_class != null)' THEN trace_failed(llm_calls, 'provider') END) STORED,
+    ADD COLUMN failed_classes text[] GENERATED ALWAYS AS (
+        CASE WHEN llm_calls @? '$[*] ? (@.error_class != null)' THEN trace_failed(llm_calls, 'error_class') END) STORED,
+    ADD COLUMN failed_costs numeric[] GENERATED ALWAYS AS (
+        CASE WHEN llm_calls @? '$[*] ? (@.error_class != null && @.cost_usd != null)'
+             THEN trace_failed(llm_calls, 'cost_usd')::numeric[] END) STORED;
 
 -- ---- search ----
 
@@ -93,7 +90,7 @@ GRANT EXECUTE ON FUNCTION trace_search_every TO lesson_admin;
 DROP INDEX lesson_traces_created_at;
 CREATE INDEX lesson_traces_created_at ON lesson_traces (created_at DESC, id DESC)
     INCLUDE (owner, status, provider_used, model, error_class, total_duration_ms, prompt_tokens, completion_tokens,
-             total_tokens, cost_usd, llm_call_count, fallback_providers, failed_providers, failed_cost_usd);
+             total_tokens, cost_usd, llm_call_count, fallback_providers, failed_providers, failed_classes, failed_costs);
 
 -- Who failed seldom is found by this one, who failed often by time.
 CREATE INDEX lesson_traces_failed_providers ON lesson_traces USING gin (owner, failed_providers)
@@ -102,9 +99,7 @@ CREATE INDEX lesson_traces_failed_providers ON lesson_traces USING gin (owner, f
 
 -- ---- roll-ups ----
 
-ALTER TABLE trace_rollups ADD COLUMN failed_cost numeric;
-
--- Of the same six hours: how many calls of a provider failed.
+-- Of the same six hours: how many calls failed, and how, to whom, and at what cost.
 CREATE TABLE trace_rollup_failures (
     at              timestamptz NOT NULL,
     owner           text,                 -- null: of all
@@ -113,7 +108,9 @@ CREATE TABLE trace_rollup_failures (
     model           text,
     error_class     text,
     failed_provider text NOT NULL,
-    n               bigint NOT NULL
+    failed_class    text NOT NULL,
+    n               bigint NOT NULL,
+    cost            numeric
 );
 CREATE INDEX trace_rollup_failures_owner ON trace_rollup_failures (owner, at);
 
@@ -154,20 +151,20 @@ BEGIN
              rolled AS (INSERT INTO trace_rolled VALUES (slot) ON CONFLICT DO NOTHING),
              traces AS MATERIALIZED (
             SELECT owner, status, provider_used, model, error_class, fallback_providers, llm_call_count, prompt_tokens,
-                   completion_tokens, total_tokens, cost_usd, failed_providers, failed_cost_usd,
+                   completion_tokens, total_tokens, cost_usd, failed_providers, failed_classes, failed_costs,
                    CASE WHEN status <> 'started' THEN total_duration_ms END AS duration
               FROM lesson_traces WHERE created_at >= slot AND created_at < slot + interval '6 hours'),
              failures AS (
             INSERT INTO trace_rollup_failures
-            SELECT slot, owner, status, provider_used, model, error_class, failed_provider, count(*)
-              FROM traces, unnest(failed_providers) AS failed_provider
-             GROUP BY GROUPING SETS ((status, provider_used, model, error_class, failed_provider),
-                                     (owner, status, provider_used, model, error_class, failed_provider))),
+            SELECT slot, owner, status, provider_used, model, error_class, failed_provider, failed_class, count(*), sum(cost)
+              FROM traces, unnest(failed_providers, failed_classes, failed_costs) AS f (failed_provider, failed_class, cost)
+             GROUP BY GROUPING SETS ((status, provider_used, model, error_class, failed_provider, failed_class),
+                                     (owner, status, provider_used, model, error_class, failed_provider, failed_class))),
              cells AS (
             SELECT owner, status, provider_used, model, error_class, count(*) AS n, avg(duration)::integer AS duration,
                    count(*) FILTER (WHERE cardinality(fallback_providers) > 0) AS fallbacks, sum(llm_call_count) AS calls,
                    sum(prompt_tokens) AS prompt, sum(completion_tokens) AS completion, sum(total_tokens) AS tokens,
-                   sum(cost_usd) AS cost, count(cost_usd) AS known, sum(failed_cost_usd) AS failed_cost
+                   sum(cost_usd) AS cost, count(cost_usd) AS known
               FROM traces
              GROUP BY GROUPING SETS ((status, provider_used, model, error_class, trace_bin(duration)),
                                      (owner, status, provider_used, model, error_class, trace_bin(duration))))
@@ -175,7 +172,7 @@ BEGIN
         SELECT slot, owner, status, provider_used, model, error_class, sum(n), sum(fallbacks), sum(calls), sum(prompt),
                sum(completion), sum(tokens), sum(cost), sum(known),
                array_agg(duration ORDER BY duration) FILTER (WHERE duration IS NOT NULL),
-               array_agg(n ORDER BY duration) FILTER (WHERE duration IS NOT NULL), sum(failed_cost)
+               array_agg(n ORDER BY duration) FILTER (WHERE duration IS NOT NULL)
           FROM cells GROUP BY owner, status, provider_used, model, error_class;
         done := done + 1;
     END LOOP;

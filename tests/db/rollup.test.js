@@ -57,18 +57,18 @@ test('sums what is over, for each owner and for all', async () => {
   assert.deepEqual(await summed(db, "owner = 'user'"), [3, 3, 3]);
   assert.deepEqual(
     await db.rows(
-      `SELECT n, calls, tokens, cost, known, failed_cost, durations, counts FROM trace_rollups WHERE owner IS NULL AND at = '${HOURS[0]}'`,
+      `SELECT n, calls, tokens, cost, known, durations, counts FROM trace_rollups WHERE owner IS NULL AND at = '${HOURS[0]}'`,
     ),
-    [{ n: 6, calls: 0, tokens: 60, cost: 0.6, known: 6, failed_cost: 0.06, durations: [1000, 2000, 3000], counts: [2, 2, 2] }],
+    [{ n: 6, calls: 0, tokens: 60, cost: 0.6, known: 6, durations: [1000, 2000, 3000], counts: [2, 2, 2] }],
   );
   assert.deepEqual(
     await db.rows(
-      `SELECT owner, status, provider_used, failed_provider, n FROM trace_rollup_failures WHERE at = '${HOURS[0]}' ORDER BY owner NULLS FIRST`,
+      `SELECT owner, status, provider_used, failed_provider, failed_class, n, cost FROM trace_rollup_failures WHERE at = '${HOURS[0]}' ORDER BY owner NULLS FIRST`,
     ),
     [
-      { owner: null, status: 'completed', provider_used: 'groq', failed_provider: 'gemini', n: 6 },
-      { owner: 'other', status: 'completed', provider_used: 'groq', failed_provider: 'gemini', n: 3 },
-      { owner: 'user', status: 'completed', provider_used: 'groq', failed_provider: 'gemini', n: 3 },
+      { owner: null, status: 'completed', provider_used: 'groq', failed_provider: 'gemini', failed_class: 'empty', n: 6, cost: 0.06 },
+      { owner: 'other', status: 'completed', provider_used: 'groq', failed_provider: 'gemini', failed_class: 'empty', n: 3, cost: 0.03 },
+      { owner: 'user', status: 'completed', provider_used: 'groq', failed_provider: 'gemini', failed_class: 'empty', n: 3, cost: 0.03 },
     ],
   );
 });

@@ -160,7 +160,6 @@ const TOTALS = {
   completion_tokens: 240,
   total_tokens: 330,
   cost_usd: 0.6,
-  failed_cost_usd: 0.52,
   cost_known: 11,
 };
 
@@ -171,7 +170,7 @@ describe('statistics', () => {
     assert.equal(s.from, '2026-03-01T10:00:00+00:00');
     assert.equal(s.to, '2026-03-01T11:00:00+00:00');
     assert.equal(s.bucket, 'minute');
-    assert.deepEqual(s.totals, { ...TOTALS, failed_calls: 3 });
+    assert.deepEqual(s.totals, { ...TOTALS, failed_calls: 3, failed_cost_usd: 0.52 });
     assert.deepEqual([s.previous.requests, s.previous.failed_calls, s.previous.failed_cost_usd], [1, 1, 0.01]);
     assert.deepEqual(s.previous.duration_ms, { p50: 42, p95: 42, p99: 42, n: 1 });
     assert.deepEqual(
@@ -192,9 +191,14 @@ describe('statistics', () => {
       ],
     );
     assert.deepEqual(s.calls_by_provider, [
-      { provider: 'groq', answered: 10, failed_calls: 0, error_rate: 0 },
-      { provider: 'gemini', answered: 0, failed_calls: 2, error_rate: 1 },
-      { provider: 'openai', answered: 1, failed_calls: 1, error_rate: 0.5 },
+      { provider: 'groq', answered: 10, failed_calls: 0, error_rate: 0, failed_cost_usd: null },
+      { provider: 'gemini', answered: 0, failed_calls: 2, error_rate: 1, failed_cost_usd: 0.02 },
+      { provider: 'openai', answered: 1, failed_calls: 1, error_rate: 0.5, failed_cost_usd: 0.5 },
+    ]);
+    assert.deepEqual(s.failed_calls, [
+      { provider: 'gemini', error_class: 'server_error', count: 1, cost_usd: null },
+      { provider: 'gemini', error_class: 'truncated', count: 1, cost_usd: 0.02 },
+      { provider: 'openai', error_class: 'auth', count: 1, cost_usd: 0.5 },
     ]);
     assert.deepEqual(s.by_error_class, [
       { error_class: 'auth', count: 1, cost_usd: 0.5 },
@@ -246,7 +250,7 @@ describe('statistics', () => {
         cost_known: 0,
         failed_calls: 0,
       });
-    assert.deepEqual([s.by_provider, s.by_model, s.calls_by_provider, s.by_error_class], [[], [], [], []]);
+    assert.deepEqual([s.by_provider, s.by_model, s.calls_by_provider, s.failed_calls, s.by_error_class], [[], [], [], [], []]);
     assert.equal(s.series.length, 96);
   });
 
