@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { readFileSync, readdirSync } from 'node:fs';
+import { readFileSync, readdirSync, renameSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -267,6 +267,55 @@ test('none_is_in_the_refusal_of_a_request', async () => {
   }
 });
 
+const basic = (user, password) => ({
+  authorization: `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`,
+});
+
+// Pasted where it does not belong: into the address, as a name, as a password. nginx alone writes of it.
+test('none_of_a_request_that_reached_nobody_is_in_the_logs', async () => {
+  const { user, password } = stack.user;
+  const socket = join(stack.runDir, 'sockets/fcgi/traces.sock');
+  const logged = [];
+  const ask = async (path, headers, expected) => {
+    const answer = await call('GET', path, { as: null, headers });
+
+    assert.equal(answer.status, expected, answer.text);
+    assert.deepEqual(found(answer.text), []);
+    logged.push({ id: answer.headers.get('x-request-id'), status: expected });
+  };
+
+  for (const { text } of planted.slice(0, 6 * SHAPES.length)) {
+    const key = encodeURIComponent(text);
+
+    await ask(`/api/traces/${key}?q=${key}`, basic(text, password), 401);
+    await ask(`/api/traces?q=${key}`, basic(user, text), 401);
+    await ask(`/${key}.js?${key}`, { authorization: `Bearer ${text}` }, 401);
+    await ask(`/lib/${key}.js`, basic(user, password), 404);
+    await ask(`/lessons/${key}`, basic(user, password), 404);
+  }
+  renameSync(socket, `${socket}.away`);
+  try {
+    for (const { text } of planted.slice(0, 6))
+      await ask(`/api/traces?q=${encodeURIComponent(text)}`, basic(user, password), 503);
+  } finally {
+    renameSync(`${socket}.away`, socket);
+  }
+  const lines = await until('the lines of all', () => {
+    const text = readFileSync(join(stack.logDir, 'access.log'), 'utf8').trim();
+    const all = new Map(text.split('\n').map((line) => [JSON.parse(line).id, JSON.parse(line)]));
+    return logged.every(({ id }) => all.has(id)) && all;
+  });
+  for (const { id, status } of logged) {
+    const line = lines.get(id);
+
+    assert.equal(line.status, status);
+    assert.equal(line.user, status === 401 ? '' : user);
+    assert.match(line.path, status === 503 ? /^\/api\/traces$/ : /^(\(another\)|\/api\/traces)$/);
+  }
+  for (const name of ['access.log', 'nginx.log'])
+    assert.deepEqual(found(readFileSync(join(stack.logDir, name), 'utf8')), [], name);
+});
+
 test('none_is_kept_of_a_key_for_repetition_or_of_a_filter', async () => {
   const { text } = planted[0];
   const refused = await call('POST', '/api/lessons', {
@@ -334,8 +383,7 @@ test('none_is_in_an_answer', async () => {
 });
 
 test('none_is_in_the_logs', () => {
-  for (const name of readdirSync(stack.logDir).filter((one) => one !== 'access.log'))
+  for (const name of readdirSync(stack.logDir))
     assert.deepEqual(found(readFileSync(join(stack.logDir, name), 'utf8')), [], name);
   assert.deepEqual(found(stack.output()), []);
 });
-
