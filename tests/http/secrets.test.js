@@ -387,3 +387,10 @@ test('none_is_in_the_logs', () => {
     assert.deepEqual(found(readFileSync(join(stack.logDir, name), 'utf8')), [], name);
   assert.deepEqual(found(stack.output()), []);
 });
+
+test('no_word_of_a_provider_is_in_the_log_of_its_calls', () => {
+  const log = readFileSync(join(stack.logDir, 'lesson-generator.log'), 'utf8');
+
+  assert.ok(log.split('call failed').length > CHUNKS.length);
+  assert.doesNotMatch(log, /REDACTED/); // which all their errors hold
+});

@@ -60,6 +60,7 @@ static void check_answer(const char *path, const struct llm_answer *answer)
 {
     ck_assert_msg(answer->failure < LLM_FAILURE_COUNT, "%s", path);
     ck_assert_msg((answer->failure == LLM_NONE) == (answer->error == NULL), "%s", path);
+    ck_assert_msg((answer->failure == LLM_NONE) == (answer->own_error == NULL), "%s", path);
     if (answer->error == NULL)
         return;
     ck_assert_msg(strlen(answer->error) <= LLM_ERROR_MAX_BYTES, "%s: %s", path, answer->error);

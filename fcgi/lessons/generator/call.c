@@ -512,6 +512,11 @@ static void put_response(struct arena *a, struct json_out *o, const struct call 
     json_end(o, '}');
 }
 
+const char *call_error(const struct call *c)
+{
+    return content_kept() ? c->answer.error : c->answer.own_error;
+}
+
 static void put_outcome(struct arena *a, struct json_out *o, const struct call *c)
 {
     bool failed = c->answer.failure != LLM_NONE;
@@ -521,7 +526,7 @@ static void put_outcome(struct arena *a, struct json_out *o, const struct call *
         json_put_bool(o, "success", !failed);
     else
         json_put_null(o, "success");
-    put_text(a, o, "error", failed ? c->answer.error : NULL);
+    put_text(a, o, "error", failed ? call_error(c) : NULL);
     put_text(a, o, "error_class", failed ? llm_failure_name(c->answer.failure) : NULL);
     if (c->status > 0)
         json_put_int(o, "http_status", c->status);

@@ -74,6 +74,10 @@ void call_refuse(struct call *c);
 /* The element of llm_calls, without secrets, storable as text; in the arena given. */
 const char *call_element(struct arena *a, const struct call *c);
 
+/* Why it failed, as it is stored: not in the provider's words where no content is. Logs have
+ * answer.own_error. */
+const char *call_error(const struct call *c);
+
 /* The answer's text as it is stored: redacted, well-formed; *replaced counts what was not. */
 const char *call_content(struct arena *a, const struct call *c, size_t *len, size_t *replaced);
 

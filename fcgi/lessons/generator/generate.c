@@ -337,7 +337,7 @@ static void add_totals(struct generation *g)
     if (w->failure == LLM_NONE)
         return;
     g->failure = w->failure;
-    g->last_error = arena_strdup(g->arena, w->error);
+    g->last_error = arena_strdup(g->arena, call_error(g->call));
     buf_printf(g->summary, "%s%s: %s", g->summary->len ? "; " : "", g->call->endpoint->name,
                llm_failure_name(w->failure));
     if (g->call->status >= 400)
@@ -403,7 +403,7 @@ static void failed(struct generation *g)
 
     log_warn(g->log_id, "call failed", LOG_TEXT("lesson", g->lesson_id),
              LOG_TEXT("provider", c->endpoint->name), LOG_TEXT("class", reason),
-             LOG_INT("status", c->status), LOG_TEXT("error", c->answer.error));
+             LOG_INT("status", c->status), LOG_TEXT("error", c->answer.own_error));
     if (left_ms(g) <= 0)
         give_up(g, "the deadline of the generation passed");
     else if (g->spent >= state.calls_max)
@@ -624,7 +624,7 @@ static void release(struct generation *g)
                   g->call->easy != NULL ? "the service was stopped during this call"
                                         : "the service was stopped before this call was sent");
         g->failure = LLM_CANCELLED;
-        g->last_error = g->call->answer.error;
+        g->last_error = arena_strdup(g->arena, call_error(g->call));
         decisions_add(g->decisions, "retry", g->call->endpoint->name, "the service was stopped",
                       LLM_UNKNOWN);
         record(g, NULL);

@@ -23,7 +23,7 @@ void llm_answer_init(struct llm_answer *answer)
 void llm_fail(struct llm_answer *answer, enum llm_failure failure, const char *error)
 {
     answer->failure = failure;
-    answer->error = error;
+    answer->error = answer->own_error = error;
 }
 
 /*

@@ -81,14 +81,15 @@ struct llm_response {
 
 /*
  * A translated response. failure == LLM_NONE: content is the whole text of a finished answer.
- * Otherwise error says why, in the provider's words where it gave some; content, model, usage are
- * filled as far as known all the same (a truncated answer keeps its text and its tokens). The error
- * is one line of at most 500 bytes, valid UTF-8, without secrets.
+ * Otherwise error says why, in the provider's words where it gave some, which may be those of the
+ * prompt; own_error in none but ours. content, model, usage are filled as far as known all the same
+ * (a truncated answer keeps its text and its tokens). Each of the errors is one line of at most 500
+ * bytes, valid UTF-8, without secrets.
  * Tokens: prompt includes cached, completion includes reasoning, for every provider.
  */
 struct llm_answer {
     enum llm_failure failure;
-    const char *error;
+    const char *error, *own_error;
     const char *content; /* may hold NULs and ill-formed UTF-8; NULL: none */
     size_t content_len;
     const char *model, *id, *finish_reason; /* NULL: not told */
@@ -124,7 +125,8 @@ struct llm_endpoint *llm_endpoints_load(struct arena *a, size_t *count, struct e
 bool llm_chain_load(const struct llm_endpoint *endpoints, size_t count, size_t chain[],
                     size_t *length, struct err *e);
 
-/* For the providers: an answer with everything unknown, and common ways to fail. llm.c. */
+/* For the providers: an answer with everything unknown, and common ways to fail; error is in words
+ * of ours. llm.c. */
 void llm_answer_init(struct llm_answer *answer);
 void llm_fail(struct llm_answer *answer, enum llm_failure failure, const char *error);
 /* The class an HTTP status has when the body says nothing better; LLM_NONE if it is 2xx. */

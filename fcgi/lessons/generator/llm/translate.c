@@ -120,7 +120,8 @@ void llm_fail_text(struct arena *a, struct llm_answer *answer, enum llm_failure 
 {
     const char *text = theirs ? arena_printf(a, "%s: %s", ours, theirs) : ours;
 
-    llm_fail(answer, failure, clean(a, text, strlen(text), LLM_ERROR_MAX_BYTES));
+    llm_fail(answer, failure, ours);
+    answer->error = clean(a, text, strlen(text), LLM_ERROR_MAX_BYTES);
 }
 
 /* ---- errors ---- */
@@ -339,7 +340,8 @@ void llm_fail_response(struct arena *a, const struct llm_response *r, const stru
     end = hint(a, hints, r->status, failure, by_rule);
     text = describe(a, r, &t);
     text = clean(a, text, strlen(text), LLM_ERROR_MAX_BYTES - strlen(end));
-    llm_fail(answer, failure, arena_printf(a, "%s%s", text, end));
+    llm_fail(answer, failure, arena_printf(a, "HTTP %ld%s", r->status, end));
+    answer->error = arena_printf(a, "%s%s", text, end);
     answer->retry_after_ms = t.retry_after_ms;
 }
 
