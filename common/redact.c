@@ -19,6 +19,10 @@ enum {
     LOOK_BYTES = 64,
     ESCAPES_MAX = 2, /* JSON in JSON, a URL in JSON, and the like */
     JWT_HEADER_MAX = 512,
+    PART_CHANGES = 5,  /* no word has so many */
+    PART_LONG = 16,    /* and so many letters and a digit, */
+    PART_ENDLESS = 30, /* or so many letters */
+    ALL_CHANGES = 8,   /* of a UUID, of no slug */
     PASSES_MAX = 4,
 };
 
@@ -33,6 +37,7 @@ enum charset { WORD, DASHED, UPPER_DIGIT, TOKEN, BASE64 };
 
 struct shape;
 static size_t match_token(const struct shape *s, const char *text, size_t len, size_t *from);
+static size_t match_marked(const struct shape *s, const char *text, size_t len, size_t *from);
 static size_t match_jwt(const struct shape *s, const char *text, size_t len, size_t *from);
 static size_t match_private_key(const struct shape *s, const char *text, size_t len, size_t *from);
 static size_t match_password(const struct shape *s, const char *text, size_t len, size_t *from);
@@ -62,13 +67,13 @@ static const struct shape {
     {"ghs_", WORD, 36, "github", match_token},
     {"ghr_", WORD, 36, "github", match_token},
     {"github_pat_", WORD, 40, "github", match_token},
-    {"AKIA", UPPER_DIGIT, 16, "aws", match_token},
-    {"ASIA", UPPER_DIGIT, 16, "aws", match_token},
-    {"xoxb-", DASHED, 10, "slack", match_token},
-    {"xoxa-", DASHED, 10, "slack", match_token},
-    {"xoxp-", DASHED, 10, "slack", match_token},
-    {"xoxr-", DASHED, 10, "slack", match_token},
-    {"xoxs-", DASHED, 10, "slack", match_token},
+    {"AKIA", UPPER_DIGIT, 16, "aws", match_marked},
+    {"ASIA", UPPER_DIGIT, 16, "aws", match_marked},
+    {"xoxb-", DASHED, 10, "slack", match_marked},
+    {"xoxa-", DASHED, 10, "slack", match_marked},
+    {"xoxp-", DASHED, 10, "slack", match_marked},
+    {"xoxr-", DASHED, 10, "slack", match_marked},
+    {"xoxs-", DASHED, 10, "slack", match_marked},
     {"lt_", DASHED, 43, "lesson-tracer", match_token},
     {"Bearer ", TOKEN, 16, "bearer", match_token},
     {"eyJ", DASHED, 10, "jwt", match_jwt},
@@ -189,13 +194,52 @@ static size_t match_secret(const char *text, size_t len)
     return longest;
 }
 
-/* A key is random; words in lower case behind a prefix, "sk-learn-based-…", are none. */
-static bool is_random(const char *s, size_t len)
+/* Words in lower case are no key. */
+static bool has_digit_or_upper(const char *s, size_t len)
 {
     for (size_t i = 0; i < len; i++)
         if (isdigit((unsigned char)s[i]) || isupper((unsigned char)s[i]))
             return true;
     return false;
+}
+
+/* What is between two signs: how often it goes from one of a, A, 1 to another, "Word" aside. */
+struct part {
+    size_t len, changes;
+    bool digit, letter;
+};
+
+static struct part read_part(const char *s, size_t len)
+{
+    struct part p = {0};
+
+    for (; p.len < len && isalnum((unsigned char)s[p.len]); p.len++) {
+        unsigned char c = (unsigned char)s[p.len], before = p.len ? (unsigned char)s[p.len - 1] : c;
+
+        p.digit |= isdigit(c) != 0;
+        p.letter |= isalpha(c) != 0;
+        p.changes += !isdigit(before) != !isdigit(c) || !islower(before) != !islower(c);
+        if (p.len == 1 && isupper(before) && islower(c))
+            p.changes = 0;
+    }
+    return p;
+}
+
+/* A key is random. "learn-tutorial-part-2b", "Responsibilities", "getHeaderOf" are not. */
+static bool is_random(const char *s, size_t len)
+{
+    size_t all = 0;
+
+    for (size_t i = 0; i < len;) {
+        struct part p = read_part(s + i, len - i);
+
+        if (p.changes >= PART_CHANGES || (p.changes > 0 && p.len >= PART_ENDLESS) ||
+            (p.digit && p.letter && (p.len >= PART_LONG || p.changes >= PART_CHANGES - 1)))
+            return true;
+        all += p.changes;
+        i += p.len + 1;
+    }
+    return all >= ALL_CHANGES;
 }
 
 /* Where what began before i ends. */
@@ -213,15 +257,28 @@ static size_t look_end(size_t from, size_t len)
 
 /* Only what is taken out is read to its end: else "sk-sk-sk-…" would be read again from each part.
  */
-static size_t match_token(const struct shape *s, const char *text, size_t len, size_t *from)
+static size_t match_run(const struct shape *s, const char *text, size_t len,
+                        bool (*fits)(const char *s, size_t len))
 {
     size_t prefix = strlen(s->prefix),
            end = token_end(s->charset, text, prefix, look_end(prefix, len));
 
-    *from = 0;
-    if (end - prefix < s->min || !is_random(text + prefix, end - prefix))
+    if (end - prefix < s->min || !fits(text + prefix, end - prefix))
         return 0;
     return token_end(s->charset, text, end, len);
+}
+
+static size_t match_token(const struct shape *s, const char *text, size_t len, size_t *from)
+{
+    *from = 0;
+    return match_run(s, text, len, is_random);
+}
+
+/* Behind a prefix that no text has: what goes on like a key is one. */
+static size_t match_marked(const struct shape *s, const char *text, size_t len, size_t *from)
+{
+    *from = 0;
+    return match_run(s, text, len, has_digit_or_upper);
 }
 
 /* RFC 7519: "eyJ" is base64 for the brace and the quote that header and payload begin with. */
@@ -259,7 +316,7 @@ static size_t match_password(const struct shape *s, const char *text, size_t len
     while (end < limit && isgraph((unsigned char)text[end]) && !strchr("@/\"'<>", text[end]))
         end++;
     if (end == limit || text[end] != '@' || end < *from + s->min ||
-        !is_random(text + *from, end - *from) || is_at(text, *from, len, MARK))
+        !has_digit_or_upper(text + *from, end - *from) || is_at(text, *from, len, MARK))
         return 0;
     return end;
 }

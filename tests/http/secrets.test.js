@@ -102,6 +102,7 @@ const CLEAN = [
   '# Pictures\n\n![dot](data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk)\n',
   '# Hashes\n\ne3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 of nothing\n',
   '# Words\n\ntask-based risk-management-in-the-classroom; Bearer of good news; sk-learn-pipelines-and-steps\n',
+  '# Slugs\n\nThe Ring Bearer Responsibilities; sk-learn-tutorial-part-2-intro; Bearer Duties-In-2024\n',
   `# This programme\n\n${readFileSync(join(ROOT, 'README.md'), 'utf8')}`,
   ...readdirSync(join(ROOT, 'html/lib'))
     .filter((name) => name.endsWith('.js'))
