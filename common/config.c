@@ -123,6 +123,9 @@ static const struct config_entry {
      "instead of the URL in PROVIDERS_FILE, with /v1: the host of the key's region; `sample`: the "
      "built-in provider"},
     {"QWEN_MODEL", TEXT, CONFIG_GENERATOR, NULL, 0, 0, "instead of the one in PROVIDERS_FILE"},
+    {"RUNTIME_DIRECTORY", TEXT, RESPONDERS | CONFIG_SAMPLE, NULL, 0, 0,
+     "where the responders share what a user may do in a second: a directory of theirs; systemd "
+     "sets it; unset: the socket's"},
     {"RUN_DIR", TEXT, CONFIG_SCRIPTS, "./run", 0, 0, "scripts/run: where everything lives"},
     {"SAMPLE_BASE_URL", TEXT, CONFIG_GENERATOR, NULL, 0, 0,
      "where nginx serves sample.fcgi; unset: there is no sample provider"},

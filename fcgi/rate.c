@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/config.h"
 #include "common/log.h"
 
 enum {
@@ -73,21 +75,31 @@ void rate_open(const char *path)
     table = map;
 }
 
+/* The directory of the socket, up to its slash, in `address`; NULL: it has none. */
+static const char *directory_of(int listen_fd, struct sockaddr_un *address)
+{
+    socklen_t size = sizeof *address - 1; /* what comes ends with a NUL */
+    char *slash;
+
+    getsockname(listen_fd, (struct sockaddr *)address, &size);
+    slash = address->sun_family == AF_UNIX ? strrchr(address->sun_path, '/') : NULL;
+    if (slash == NULL)
+        return NULL;
+    *slash = '\0';
+    return address->sun_path;
+}
+
 void rate_init(int listen_fd)
 {
     struct sockaddr_un address = {0};
-    socklen_t size = sizeof address - 1; /* what comes ends with a NUL */
-    char path[sizeof address.sun_path + sizeof "rates"];
-    char *name;
+    const char *dir = config_text("RUNTIME_DIRECTORY");
+    char path[PATH_MAX];
 
-    getsockname(listen_fd, (struct sockaddr *)&address, &size);
-    name = address.sun_family == AF_UNIX ? strrchr(address.sun_path, '/') : NULL;
-    if (name == NULL) {
-        rate_open(NULL);
-        return;
-    }
-    snprintf(path, sizeof path, "%.*srates", (int)(name + 1 - address.sun_path), address.sun_path);
-    rate_open(path);
+    if (dir == NULL)
+        dir = directory_of(listen_fd, &address);
+    if (dir != NULL)
+        snprintf(path, sizeof path, "%s/rates", dir);
+    rate_open(dir ? path : NULL);
 }
 
 /* FNV-1a, also of the NUL between the two. */

@@ -178,6 +178,23 @@ START_TEST(the_file_is_beside_the_socket_and_private)
 }
 END_TEST
 
+/* As for a service of systemd, which may not write beside its socket. */
+START_TEST(the_file_is_in_the_runtime_directory_if_there_is_one)
+{
+    struct stat st;
+
+    unlink(path);
+    setenv("RUNTIME_DIRECTORY", dir, 1);
+    rate_init(STDIN_FILENO);
+    unsetenv("RUNTIME_DIRECTORY");
+    ck_assert_int_eq(stat(path, &st), 0);
+    ck_assert_uint_eq(st.st_mode & 0777, 0600);
+    ck_assert_int_eq(given(&ten, "ann", NOON, 50), 10);
+    rate_open(path); /* as another process */
+    ck_assert_int_eq(given(&ten, "ann", NOON, 50), 0);
+}
+END_TEST
+
 START_TEST(counts_for_itself_where_there_is_no_file)
 {
     int err = dup(STDERR_FILENO), null = open("/dev/null", O_WRONLY);
@@ -217,6 +234,7 @@ Suite *suite_rate(void)
     tcase_add_test(t, a_limit_that_was_lowered_locks_nobody_out);
     tcase_add_test(t, processes_share_one_bucket);
     tcase_add_test(t, the_file_is_beside_the_socket_and_private);
+    tcase_add_test(t, the_file_is_in_the_runtime_directory_if_there_is_one);
     tcase_add_test(t, counts_for_itself_where_there_is_no_file);
     suite_add_tcase(s, t);
     return s;
