@@ -40,7 +40,7 @@ nginx_create() {
 nginx_render() {
 	local file
 
-	for file in nginx/*.conf nginx/snippets/*.conf; do
+	for file in nginx/nginx.conf nginx/site.conf nginx/snippets/*.conf; do
 		sed -e "s|@html@|$APP/html|; s|@port@|$PORT|; s|@tls_port@|$TLS_PORT|; s|@sockets@|$SOCKETS/fcgi|" \
 			-e "s|@address_requests@|$ADDRESS_REQUESTS_PER_SECOND|g; s|@address_connections@|$ADDRESS_CONNECTIONS|" \
 			-e "s|@auth_url@|$AUTH_REQUEST_URL|; s|@auth_origin@|${AUTH_REQUEST_URL%"/${AUTH_REQUEST_URL#*://*/}"}|" \
