@@ -145,7 +145,7 @@ test('nothing_of_the_templates_is_left_but_what_the_external_service_needs', () 
 for (const mode of ['mtls', 'request', 'basic'])
   test(`nginx takes it: ${mode}`, () => {
     writeFileSync(site('clients.crt'), readFileSync(site('tls.crt')));
-    askService('http://127.0.0.1:1');
+    askService('https://127.0.0.1:1');
     useMode(mode);
     execFileSync('nginx', ['-t', ...ARGS()], { env: ENV, stdio: 'pipe' });
   });
@@ -194,5 +194,50 @@ describe('with passwords', () => {
 
     socket.end('GET / HTTP/1.0\r\n\r\n');
     assert.match((await socket.setEncoding('utf8').toArray()).join(''), /^HTTP\/1\.1 421 /);
+  });
+});
+
+describe('with an external service by HTTPS', () => {
+  const seen = [];
+  let service;
+
+  before(async () => {
+    makeCertificate('localhost', join(dir, 'auth.key'), join(dir, 'auth.crt'));
+    const [key, cert] = ['auth.key', 'auth.crt'].map((name) => readFileSync(join(dir, name)));
+    service = https.createServer({ key, cert }, ({ headers }, response) => {
+      seen.push(headers);
+      response.writeHead(202, { 'x-auth-request-user': 'anna' }).end();
+    });
+    await once(service.listen(0, '127.0.0.1'), 'listening');
+    askService(`https://localhost:${service.address().port}`);
+    useMode('request');
+  });
+
+  after(() => service?.close());
+
+  test('one_that_nobody_vouches_for_says_nothing', async () => {
+    const stop = await startNginx();
+
+    try {
+      assert.equal((await send('/api/traces')).status, 503);
+      assert.deepEqual(seen, []);
+      assert.match(readFileSync(join(dir, 'error.log'), 'utf8'), /upstream SSL certificate verify error/);
+    } finally {
+      await stop();
+    }
+  });
+
+  test('one_of_a_trusted_authority_says_who_it_is', async () => {
+    edit(site('snippets/auth-request.conf'), (text) =>
+      text.replace('/etc/ssl/certs/ca-certificates.crt', join(dir, 'auth.crt')),
+    );
+    const stop = await startNginx();
+
+    try {
+      assert.equal((await send('/')).status, 200);
+      assert.equal(seen[0]['x-forwarded-host'], NAME);
+    } finally {
+      await stop();
+    }
   });
 });
