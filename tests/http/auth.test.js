@@ -520,6 +520,59 @@ describe('scripts/user', () => {
     assert.doesNotMatch(readFileSync(join(doors.basic.dir, 'admins.map'), 'utf8'), /c\[\+\]d/);
   });
 
+  test('revokes_the_tokens_of_who_goes_and_the_admin_ones_of_who_is_no_admin_any_more', async () => {
+    const get = async (path, { token }) =>
+      (await send(stack.baseUrl, 'GET', path, { headers: bearer(token) })).status;
+    await user('add', 'leaver', '--role', 'admin', '--generate');
+    const [own, admins, others] = await Promise.all([
+      makeToken('--name', 'leaver'),
+      makeToken('--name', 'leaver', '--role', 'admin'),
+      makeToken('--name', 'leaver2', '--role', 'admin'),
+    ]);
+
+    const demoted = await user('role', 'leaver', 'user');
+    assert.equal(demoted.status, 0, demoted.stderr);
+    assert.match(demoted.stderr, /^user: tokens of leaver revoked: 1$/m);
+    assert.deepEqual([await get('/api/traces', own), await get('/api/audit', admins)], [200, 401]);
+    assert.equal((await user('remove', 'leaver')).status, 0);
+    assert.deepEqual([await get('/api/traces', own), await get('/api/audit', others)], [401, 200]);
+    const rows = await stack.psql(
+      `SELECT action || ' ' || object || ' ' || subject FROM audit_log
+        WHERE subject LIKE 'leaver (%' AND action <> 'create' ORDER BY id`,
+    );
+    assert.deepEqual(rows.trim().split('\n'), [
+      'role user leaver (user)',
+      'revoke token leaver (admin)',
+      'delete user leaver (user)',
+      'revoke token leaver (user)',
+    ]);
+  });
+
+  test('changes_nothing_that_it_cannot_tell_the_audit_log', async () => {
+    const files = () => ['users.htpasswd', 'admins.map'].map((name) => readFileSync(join(doors.basic.dir, name), 'utf8'));
+    const away = { DATABASE_URL: `host=${scratch} dbname=nothing` };
+    await user('add', 'audited2', '--role', 'admin', '--generate');
+    const before = files();
+
+    for (const args of [
+      ['add', 'unheard', '--role', 'admin', '--generate'],
+      ['password', 'audited2', '--generate'],
+      ['role', 'audited2', 'user'],
+      ['remove', 'audited2'],
+    ]) {
+      const { status, stdout, stderr } = await script('user', [...args, '--dir', doors.basic.dir], { env: away });
+      assert.equal(status, 2, args[0]);
+      assert.match(stderr, /^user: nothing is changed: the database/m);
+      assert.equal(stdout, '');
+      assert.deepEqual(files(), before, args[0]);
+    }
+    // Where there is none, it says what is not done.
+    const none = await script('user', ['remove', 'audited2', '--dir', doors.basic.dir], { env: { RUN_DIR: scratch } });
+    assert.equal(none.status, 0, none.stderr);
+    assert.match(none.stderr, /^user: not in the audit log, and tokens are not revoked: DATABASE_URL is not set$/m);
+    assert.equal(line('audited2').length, 0);
+  });
+
   test('leaves_files_that_nginx_alone_may_read', () => {
     for (const name of ['users.htpasswd', 'admins.map'])
       assert.equal(statSync(join(doors.basic.dir, name)).mode & 0o777, 0o640, name);
