@@ -39,6 +39,8 @@ static const struct config_entry {
      "one provider call (ollama: see PROVIDERS_FILE)"},
     {"AUTH_CLIENT_CA", TEXT, CONFIG_SCRIPTS, NULL, 0, 0,
      "scripts/run: with AUTH_MODE=mtls, the file of certificates that vouch for clients"},
+    {"AUTH_CLIENT_CRL", TEXT, CONFIG_SCRIPTS, NULL, 0, 0,
+     "scripts/run: the file of those certificates that are revoked (CRL); unset: none is"},
     {"AUTH_MODE", CHOICE, CONFIG_SCRIPTS, "basic", 0, 0,
      "(basic request mtls) scripts/run: how people sign in; bearer tokens are taken in each"},
     {"AUTH_REQUEST_URL", TEXT, CONFIG_SCRIPTS, "http://127.0.0.1:4180/oauth2/auth", 0, 0,

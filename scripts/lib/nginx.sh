@@ -45,9 +45,10 @@ nginx_render() {
 			-e "s|@address_requests@|$ADDRESS_REQUESTS_PER_SECOND|g; s|@address_connections@|$ADDRESS_CONNECTIONS|" \
 			-e "s|@auth_url@|$AUTH_REQUEST_URL|; s|@auth_origin@|${AUTH_REQUEST_URL%"/${AUTH_REQUEST_URL#*://*/}"}|" \
 			-e "s|include snippets/auth-basic.conf;|include snippets/auth-$AUTH_MODE.conf;|" \
-			"$file" >"$RUN_DIR/$file"
+			${AUTH_CLIENT_CRL:+-e "s|^#ssl_crl|ssl_crl|"} "$file" >"$RUN_DIR/$file"
 	done
-	[ "$AUTH_MODE" != mtls ] || cp "$AUTH_CLIENT_CA" "$RUN_DIR/nginx/clients.crt"
+	[ "$AUTH_MODE" != mtls ] || cp "${AUTH_CLIENT_CA:-}" "$RUN_DIR/nginx/clients.crt"
+	[ -z "${AUTH_CLIENT_CRL:-}" ] || cp "$AUTH_CLIENT_CRL" "$RUN_DIR/nginx/clients.crl"
 	chown "$SERVICE_USER" "$RUN_DIR"/nginx/*.* "$RUN_DIR"/nginx/snippets/*.*
 }
 

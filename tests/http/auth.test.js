@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 import { connect } from 'node:net';
@@ -105,12 +105,17 @@ function startService() {
   });
 }
 
-// {ca, NAME: {key, cert}}, by openssl.
+// Fills `certificates`, by openssl; ca.crt vouches for them, ca.crl has those that it revoked.
 function makeCertificates() {
   const run = (...args) => execFileSync('openssl', args, { cwd: scratch, stdio: ['ignore', 'pipe', 'pipe'] });
   const ec = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
   for (const ca of ['ca', 'other'])
     run('req', '-x509', ...ec, '-days', '2', '-subj', `/CN=${ca}`, '-keyout', `${ca}.key`, '-out', `${ca}.crt`);
+  const settings = '[ca]\ndefault_ca = here\n[here]\ndatabase = index\ndefault_md = sha256\ndefault_crl_days = 2\n';
+  const authority = ['ca', '-config', 'ca.cnf', '-keyfile', 'ca.key', '-cert', 'ca.crt'];
+  writeFileSync(join(scratch, 'ca.cnf'), settings);
+  writeFileSync(join(scratch, 'index'), '');
+  let serial = 0;
   for (const [name, subject, ca = 'ca'] of [
     ['user', '/O=School/CN=user'],
     ['admin', '/CN=admin'],
@@ -121,26 +126,35 @@ function makeCertificates() {
     ['quoted', '/CN="admin"'],
     ['mail', '/emailAddress=CN=admin'],
     ['nobody', '/O=School'],
+    ['revoked', '/CN=user'],
   ]) {
     run('req', '-new', ...ec, '-subj', subject, '-keyout', `${name}.key`, '-out', `${name}.csr`);
-    run('x509', '-req', '-in', `${name}.csr`, '-CA', `${ca}.crt`, '-CAkey', `${ca}.key`, '-set_serial', '1', '-days', '2', '-out', `${name}.crt`);
+    run('x509', '-req', '-in', `${name}.csr`, '-CA', `${ca}.crt`, '-CAkey', `${ca}.key`, '-set_serial', `${++serial}`, '-days', '2', '-out', `${name}.crt`);
     certificates[name] = {
       key: readFileSync(join(scratch, `${name}.key`)),
       cert: readFileSync(join(scratch, `${name}.crt`)),
     };
   }
-  return readFileSync(join(scratch, 'ca.crt'), 'utf8');
+  run(...authority, '-revoke', 'revoked.crt');
+  run(...authority, '-gencrl', '-out', 'ca.crl');
 }
 
 before(async () => {
   scratch = mkdtempSync(join(tmpdir(), 'lesson-tracer-certs.'));
   service = await startService();
   // The stack itself asks the service, so that scripts/run is seen to do it, without a password of anybody.
-  stack = await startStack({ env: { AUTH_MODE: 'request', AUTH_REQUEST_URL: `${service.url}/oauth2/auth` } });
+  makeCertificates();
+  stack = await startStack({
+    env: {
+      AUTH_CLIENT_CRL: join(scratch, 'ca.crl'),
+      AUTH_MODE: 'request',
+      AUTH_REQUEST_URL: `${service.url}/oauth2/auth`,
+    },
+  });
   silent = startSilentPeer();
   doors.request = { baseUrl: stack.baseUrl, tlsUrl: stack.tlsUrl, dir: join(stack.runDir, 'nginx') };
   doors.basic = await openDoor(stack, 'basic');
-  doors.mtls = await openDoor(stack, 'mtls', { files: { 'clients.crt': makeCertificates() } });
+  doors.mtls = await openDoor(stack, 'mtls', { files: { 'clients.crt': readFileSync(join(scratch, 'ca.crt')) } });
   await stack.psql(
     `INSERT INTO lesson_traces (owner, request_data) VALUES ('admin', '{"outline": "${CANARY}"}');
      INSERT INTO lessons (owner, title, outline, status) VALUES ('admin', '${CANARY}', '${CANARY}', 'generated')`,
@@ -332,6 +346,8 @@ describe('certificates', () => {
   const ask = (cert) => send(doors.mtls.tlsUrl, 'GET', '/api/traces', { cert });
 
   test('of_another_authority_are_refused', async () => assertProblem(await ask('stranger'), 400, 'invalid_request'));
+
+  test('that_are_revoked_are_refused', async () => assertProblem(await ask('revoked'), 400, 'invalid_request'));
 
   for (const cert of ['first', 'comma', 'quoted', 'mail', 'nobody'])
     test(`whose_subject_does_not_begin_with_a_plain_name_are_nobody: ${cert}`, async () => {
