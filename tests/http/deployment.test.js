@@ -195,6 +195,36 @@ describe('with passwords', () => {
     socket.end('GET / HTTP/1.0\r\n\r\n');
     assert.match((await socket.setEncoding('utf8').toArray()).join(''), /^HTTP\/1\.1 421 /);
   });
+
+  // As fail2ban does it: without the date, of which we say it in this one form.
+  test('the_filter_of_the_README_finds_who_was_refused_and_nobody_else', async () => {
+    const [, failregex] = /^failregex = (.*)$/m.exec(README);
+    const [, datepattern] = /^datepattern = (.*)$/m.exec(README);
+    const date = datepattern
+      .replace('%%Y-%%m-%%d', '\\d{4}-\\d\\d-\\d\\d')
+      .replace('%%H:%%M:%%S%%z', '\\d\\d:\\d\\d:\\d\\d[+-]\\d\\d:\\d\\d');
+    const filter = new RegExp(failregex.replace('<ADDR>', '([0-9.]+)'));
+    const begun = readFileSync(join(dir, 'lesson-tracer.log')).length;
+    const forged = '/","address":"192.0.2.1","status":401,"';
+
+    for (const [path, options] of [
+      ['/', {}],
+      ['/', { as: 'bob' }],
+      [forged, {}],
+      ['/', { as: 'anna' }],
+      [forged, { as: 'anna' }],
+    ])
+      await send(path, options);
+    const lines = await until('all are logged', async () => {
+      const text = readFileSync(join(dir, 'lesson-tracer.log')).subarray(begun).toString();
+      return text.split('\n').length === 6 && text.trim().split('\n');
+    });
+    for (const line of lines) {
+      const found = filter.exec(line.replace(new RegExp(date), ''));
+      assert.equal(found?.[1], JSON.parse(line).status === 401 ? '127.0.0.1' : undefined, line);
+    }
+    assert.deepEqual(lines.map((line) => JSON.parse(line).status), [401, 401, 401, 200, 404]);
+  });
 });
 
 describe('with an external service by HTTPS', () => {
