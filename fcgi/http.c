@@ -619,10 +619,10 @@ static bool check_request(const struct http_route *route, struct http_req *req, 
         return err_set(e, ERR_UNAUTHORIZED, "user: nobody is signed in");
     if (strlen(req->user) > USER_MAX_BYTES || !utf8_valid(req->user, strlen(req->user)))
         return err_set(e, ERR_UNAUTHORIZED, "user: not a valid name");
-    if (!(route->flags & HTTP_OPEN) && !check_rate(req, e))
-        return false;
     if (strcmp(req->method, "GET") != 0 && !(route->flags & HTTP_OPEN) && is_foreign(req))
         return err_set(e, ERR_FORBIDDEN, "origin: requests from other sites are refused");
+    if (!(route->flags & HTTP_OPEN) && !check_rate(req, e))
+        return false;
     if ((route->flags & HTTP_ADMIN) && !req->admin)
         return err_set(e, ERR_FORBIDDEN, "user: for admins alone");
     if (req->param != NULL && !uuid_valid(req->param))

@@ -166,10 +166,10 @@ describe('a user', () => {
   const PATHS = ['/api/traces?limit=1', '/api/lessons?limit=1', '/api/providers', `/api/traces/${NOBODY}`];
 
   // The address changes, so that it is not what is counted.
-  async function userStorm(n, as) {
+  async function userStorm(n, as, options) {
     const begin = performance.now();
     const parts = await Promise.all(
-      Array.from({ length: n / ADDRESS_REQUESTS }, () => storm(ADDRESS_REQUESTS, PATHS, { as })),
+      Array.from({ length: n / ADDRESS_REQUESTS }, () => storm(ADDRESS_REQUESTS, PATHS, { as, ...options })),
     );
 
     return {
@@ -195,6 +195,16 @@ describe('a user', () => {
 
     assert.ok(countOf(answers, 429) > 0);
     for (const path of PATHS.slice(0, 3)) assert.equal((await ask(path, { as: other })).status, 200);
+  });
+
+  test('pays nothing for what another site has the browser ask', async () => {
+    const { answers } = await userStorm(20 * USER_REQUESTS, newUser(), {
+      method: 'DELETE',
+      headers: { 'sec-fetch-site': 'cross-site' },
+    });
+
+    // /api/providers knows no DELETE.
+    assert.deepEqual([...new Set(answers.map(({ status }) => status))].sort(), [403, 405]);
   });
 
   test('may ask for so many generations in a minute', async () => {
