@@ -131,13 +131,15 @@ describe('the table of origins:', () => {
   });
 });
 
-// One path for each location of site.conf, by the name it has there; what `as` gets there, and of which kind it is.
+// Paths of each location of site.conf, by the name it has there, what is answered there, and to whom if not to `user`.
 const LOCATIONS = {
   '~ ^/api/(traces|audit)(/|$)': [
     ['/api/traces', 200],
     ['/api/traces/stats', 200],
     [`/api/traces/${NOBODY}`, 404],
     ['/api/traces?limit=0', 400],
+    ['/api/audit', 200, 'admin'],
+    ['/api/audit', 403],
   ],
   '~ ^/api/(lessons|providers)(/|$)': [
     ['/api/lessons', 200],
@@ -230,14 +232,14 @@ describe('every location', () => {
 
   for (const [name, paths] of Object.entries(LOCATIONS))
     test(`${name} sets its headers, to all and whatever the answer`, async () => {
-      for (const [path, status] of paths)
+      for (const [path, status, as] of paths)
         for (const url of [stack.baseUrl, stack.tlsUrl]) {
-          const answer = await send('GET', path, { url });
+          const answer = await send('GET', path, { url, as });
 
           assert.equal(answer.status, status, `${path}: ${answer.text}`);
           assertHeaders(answer, path, url === stack.tlsUrl);
           assertHeaders(await send('GET', path, { url, as: null }), path, url === stack.tlsUrl);
-          assertHeaders(await send('PUT', path, { url }), path, url === stack.tlsUrl);
+          assertHeaders(await send('PUT', path, { url, as }), path, url === stack.tlsUrl);
         }
     });
 
@@ -251,8 +253,8 @@ describe('every location', () => {
         'access-control-request-private-network': 'true',
       };
 
-      for (const [path] of paths)
-        for (const as of ['user', null]) {
+      for (const [path, , who = 'user'] of paths)
+        for (const as of [who, null]) {
           assertNoCors(await send('OPTIONS', path, { as, headers: preflight }), path);
           assertNoCors(await send('GET', path, { as, headers: { origin } }), path);
           assertNoCors(await send('DELETE', `${path}?id=${NOBODY}`, { as, headers: { origin } }), path);
