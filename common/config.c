@@ -157,9 +157,9 @@ static const struct config_entry {
     {"USER_REQUESTS_PER_SECOND", INT, RESPONDERS, "100", 0, 1000000,
      "requests of one user, and a second's worth at once: more are answered 429; 0: no limit"},
     {"USER_TOKENS_PER_DAY", INT, CONFIG_LESSONS, "0", 0, 1000000000000,
-     "tokens that the calls of one user used in a day of UTC, after which nothing more is "
-     "generated "
-     "for them: 429; 0: no limit"},
+     "tokens that the calls of one user used in a day of UTC, after which no more generations are "
+     "taken: 429; up to USER_QUEUED_MAX that are queued or running then still use theirs; 0: no "
+     "limit"},
 };
 
 enum { ENTRY_COUNT = sizeof entries / sizeof *entries, CREDENTIAL_MAX = 4096 };
