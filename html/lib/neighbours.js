@@ -48,22 +48,26 @@ async function besideInTime(trace, filters, oldestFirst) {
     firstBeyond(trace, { ...filters, from: latest(filters.from, createdAt), sort: 'created_at' }),
   ]);
 
-  return oldestFirst ? { previous: older, next: newer } : { previous: newer, next: older };
+  if (!older.seen) return {};
+  return oldestFirst ? { previous: older.id, next: newer.id } : { previous: newer.id, next: older.id };
 }
 
+// Its id, and whether the trace itself was in the list: one that was reached by another way has no neighbours there.
 // Traces of the same microsecond are in the order of their ids; those on this side of it come first.
 async function firstBeyond({ id, createdAt }, list) {
   const isBeyond = list.sort === 'created_at' ? (other) => other > id : (other) => other < id;
   let cursor = '';
+  let seen = false;
 
   for (let page = 0; page < PAGES_MAX && cursor !== null; page++) {
     const { data } = await get(path.traces({ ...list, cursor, view: 'summary', limit: page === 0 ? BESIDE : PAGE_SIZE }));
     const beyond = data.traces.find((trace) => trace.created_at !== createdAt || isBeyond(trace.id));
 
-    if (beyond) return beyond.id;
+    seen ||= data.traces.some((trace) => trace.id === id);
+    if (beyond) return { id: beyond.id, seen };
     cursor = data.next_cursor;
   }
-  return null;
+  return { id: null, seen };
 }
 
 const earliest = (a, b) => (a && Date.parse(a) < Date.parse(b) ? a : b);
