@@ -267,6 +267,8 @@ function TextDiff({ before, after }) {
         ? html`<p class="quiet">Content not kept: the traces do not both have the lesson.</p>`
         : same
         ? html`<p class="quiet">${from ? 'Both lessons are the same, word for word.' : 'There is no lesson in either.'}</p>`
+        : !from || !to
+        ? html`<p class="quiet">Only the one ${from ? 'before' : 'after'} has a lesson, of ${plural((from || to).split('\n').length, 'line')}.</p>`
         : html`
           <p class="quiet diff-size">
             ${plural(added, 'line')} added (+), ${plural(removed, 'line')} removed (−); what changed within a line is

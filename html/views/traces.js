@@ -64,7 +64,8 @@ function Traces() {
   // What previous and next mean on the page of a trace (neighbours.js).
   useEffect(() => hold('traces.query', location.search), [location.search]);
 
-  const toggleLive = () => go({ live: query.live === '1' ? '' : '1' }, trail ?? []);
+  const newestFirst = !query.cursor && (!query.sort || query.sort === '-created_at');
+  const toggleLive = () => go(query.live === '1' ? { live: '' } : { live: '1', sort: '', cursor: '' }, trail ?? []); // new ones come first there
   const remove = (ids) => {
     focusAfter(ids);
     deleteSoon(ids);
@@ -104,7 +105,7 @@ function Traces() {
                    onTry=${(q) => replace({ q, cursor: '', ...(query.range && { from: '' }) })}
                    onCommit=${(q) => change({ q })} />
         <div class="actions">
-          <${LiveButton} on=${query.live === '1'} onClick=${toggleLive} />
+          <${LiveButton} on=${query.live === '1'} able=${newestFirst} onClick=${toggleLive} />
           <${Button} icon="again" title=${hint('r')} onClick=${refresh}>Refresh<//>
           <${Export} filters=${asked.filters} sort=${query.sort} />
           <${Button} icon="trash" onClick=${() => setDeleting(true)}>
@@ -225,14 +226,14 @@ function useFacetsOpen() {
 
 // ---- the parts of the page ------------------------------------------------------------------
 
-function LiveButton({ on, onClick }) {
+function LiveButton({ on, able, onClick }) {
   const scrolled = useScrolled();
   const hint = useKeyHint();
 
   return html`
     <${Button} look="live" aria-pressed=${String(on)}
-               title=${withHint(on ? 'New traces are looked for' : 'Look for new traces', hint('l'))} onClick=${onClick}>
-      <span class="live-dot" aria-hidden="true"></span>${on && scrolled ? 'Live, resting' : 'Live'}
+               title=${withHint(on ? (able ? 'New traces are looked for' : 'New traces stand on the first page, newest first') : 'Look for new traces', hint('l'))} onClick=${onClick}>
+      <span class="live-dot" aria-hidden="true"></span>${on && !able ? 'Live, but for new ones' : on && scrolled ? 'Live, resting' : 'Live'}
     <//>`;
 }
 
