@@ -15,7 +15,7 @@
  * After one has, the next only looks whether it can connect at all; if not, those of the next
  * second are told at once.
  */
-enum { LOOK_MS = 150, AWAY_MS = 1000, ENDINGS_MAX = 16, CONFLICTS_MAX = 3 };
+enum { LOOK_MS = 150, AWAY_MS = 1000, ENDINGS_MAX = 16, CONFLICTS_MAX = 3, WORD_MAX = 15 };
 
 enum { TEXT_OID = 25, BINARY = 1, PREPARED_MAX = 256, RESULT_PREPARE = -2, RESULT_IDENTITY = -1 };
 
@@ -167,6 +167,19 @@ static void ignore_notice(void *arg, const char *text)
     log_debug("-", "notice", LOG_TEXT("text", text));
 }
 
+/*
+ * That of the conninfo, of PGPASSWORD or of a file. A word of small letters is not looked for:
+ * texts would lose it.
+ */
+static void hide_password(const PGconn *conn)
+{
+    const char *password = PQpass(conn);
+
+    if (strspn(password, "abcdefghijklmnopqrstuvwxyz") < strlen(password) ||
+        strlen(password) > WORD_MAX)
+        redact_secret(password);
+}
+
 bool db_connect(struct db *db, struct err *e)
 {
     const char *const keys[] = {"dbname", "application_name", "client_encoding", NULL};
@@ -177,6 +190,7 @@ bool db_connect(struct db *db, struct err *e)
     db->conn = PQconnectStartParams(keys, values, 1);
     if (db->conn == NULL)
         abort();
+    hide_password(db->conn);
     PQsetNoticeProcessor(db->conn, ignore_notice, NULL);
     if (PQstatus(db->conn) == CONNECTION_BAD) {
         err_set(e, ERR_UNAVAILABLE, "postgresql: %s", PQerrorMessage(db->conn));

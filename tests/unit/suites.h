@@ -12,6 +12,7 @@
     X(buf) \
     X(call) \
     X(config) \
+    X(db) \
     X(decisions) \
     X(http) \
     X(instant) \
