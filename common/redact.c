@@ -6,8 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/buf.h"
+#include "common/utf8.h"
 
 #define MARK "[REDACTED" /* what stands for what was taken out */
 
@@ -23,6 +25,7 @@ enum {
     PART_LONG = 16,    /* and so many letters and a digit, */
     PART_ENDLESS = 30, /* or so many letters */
     ALL_CHANGES = 8,   /* of a UUID, of no slug */
+    WRAP_MIN = 60,     /* digits of a line that goes on */
     PASSES_MAX = 4,
 };
 
@@ -38,6 +41,7 @@ enum charset { WORD, DASHED, UPPER_DIGIT, TOKEN, BASE64 };
 struct shape;
 static size_t match_token(const struct shape *s, const char *text, size_t len, size_t *from);
 static size_t match_marked(const struct shape *s, const char *text, size_t len, size_t *from);
+static size_t match_basic(const struct shape *s, const char *text, size_t len, size_t *from);
 static size_t match_jwt(const struct shape *s, const char *text, size_t len, size_t *from);
 static size_t match_private_key(const struct shape *s, const char *text, size_t len, size_t *from);
 static size_t match_password(const struct shape *s, const char *text, size_t len, size_t *from);
@@ -67,6 +71,7 @@ static const struct shape {
     {"ghs_", WORD, 36, "github", match_token},
     {"ghr_", WORD, 36, "github", match_token},
     {"github_pat_", WORD, 40, "github", match_token},
+    {"glpat-", DASHED, 20, "gitlab", match_marked},
     {"AKIA", UPPER_DIGIT, 16, "aws", match_marked},
     {"ASIA", UPPER_DIGIT, 16, "aws", match_marked},
     {"xoxb-", DASHED, 10, "slack", match_marked},
@@ -76,6 +81,7 @@ static const struct shape {
     {"xoxs-", DASHED, 10, "slack", match_marked},
     {"lt_", DASHED, 43, "lesson-tracer", match_token},
     {"Bearer ", TOKEN, 16, "bearer", match_token},
+    {"Basic ", BASE64, 12, "basic", match_basic},
     {"eyJ", DASHED, 10, "jwt", match_jwt},
     {"-----BEGIN ", BASE64, 20, "private_key", match_private_key},
     {"//", TOKEN, 6, "password", match_password},
@@ -281,6 +287,37 @@ static size_t match_marked(const struct shape *s, const char *text, size_t len, 
     return match_run(s, text, len, has_digit_or_upper);
 }
 
+static size_t decode(const struct coding *c, const char *text, size_t from, size_t to, char *out);
+
+/* Valid text, or the beginning of some. */
+static bool is_text(const char *s, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)s[i] < ' ' || s[i] == 0x7f)
+            return false;
+    for (size_t cut = 0; cut < 4 && cut <= len; cut++)
+        if (utf8_valid(s, len - cut))
+            return true;
+    return false;
+}
+
+/* RFC 7617: a name and a password. No word is base64 for printable text with a colon in it. */
+static size_t match_basic(const struct shape *s, const char *text, size_t len, size_t *from)
+{
+    size_t prefix = strlen(s->prefix), end = look_end(prefix, len), n = prefix, decoded;
+    char name[LOOK_BYTES];
+
+    *from = 0;
+    while (n < end && base64.digits[(unsigned char)text[n]] >= 0)
+        n++;
+    if (n - prefix < s->min)
+        return 0;
+    decoded = decode(&base64, text, prefix, n, name);
+    if (memchr(name, ':', decoded) == NULL || !is_text(name, decoded))
+        return 0;
+    return token_end(s->charset, text, n, len);
+}
+
 /* RFC 7519: "eyJ" is base64 for the brace and the quote that header and payload begin with. */
 static size_t match_jwt(const struct shape *s, const char *text, size_t len, size_t *from)
 {
@@ -302,8 +339,23 @@ static bool is_at(const char *text, size_t i, size_t len, const char *word)
     return strlen(word) <= len - i && memcmp(text + i, word, strlen(word)) == 0;
 }
 
-/* The password of a URL: "//user:password@". The user may be read, and be missing;
- * a password that was taken out is none. */
+/* What manuals write where a password goes, and what we do. */
+static bool is_placeholder(const char *s, size_t len)
+{
+    static const char *const words[] = {
+        "changeme",      "db_password",   "example",       "my-password", "mypassword",
+        "passphrase",    "passwd",        "password",      "passwort",    "secret",
+        "user_password", "your-password", "your_password", "yourpassword"};
+
+    if (strchr("$%({[*", *s) != NULL)
+        return true;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strlen(words[i]) == len && strncasecmp(words[i], s, len) == 0)
+            return true;
+    return false;
+}
+
+/* The password of a URL: "//user:password@". The user may be read, and be missing. */
 static size_t match_password(const struct shape *s, const char *text, size_t len, size_t *from)
 {
     size_t end = strlen(s->prefix), limit = look_end(look_end(end, len), len);
@@ -316,7 +368,7 @@ static size_t match_password(const struct shape *s, const char *text, size_t len
     while (end < limit && isgraph((unsigned char)text[end]) && !strchr("@/\"'<>", text[end]))
         end++;
     if (end == limit || text[end] != '@' || end < *from + s->min ||
-        !has_digit_or_upper(text + *from, end - *from) || is_at(text, *from, len, MARK))
+        is_placeholder(text + *from, end - *from))
         return 0;
     return end;
 }
@@ -380,13 +432,14 @@ static void add_find(struct finder *f, size_t from, size_t to, const char *kind)
     f->finds[f->count++] = (struct find){from, to, kind};
 }
 
-/* The length of the key-like token at i, where no word goes on that begins at or behind begin. */
+/* The length of the key-like token at i, where no word goes on that begins at or behind begin. A
+ * name goes before a key as in KEY_sk-…. */
 static size_t match_shape(const char *text, size_t begin, size_t i, size_t len, size_t *from,
                           const char **kind)
 {
     size_t end;
 
-    if (i > begin && in_charset(WORD, (unsigned char)text[i - 1]))
+    if (i > begin && isalnum((unsigned char)text[i - 1]))
         return 0;
     for (size_t n = 0; n < sizeof shapes / sizeof *shapes; n++)
         if (text[i] == shapes[n].prefix[0] && text[i + 1] == shapes[n].prefix[1] &&
@@ -593,6 +646,50 @@ static const struct view *unescape(struct arena *a, const struct view *v)
     return out;
 }
 
+/* The break at i that a line of base64 goes on behind; 0: there is none. */
+static size_t wrap_len(const struct view *v, size_t i, size_t line)
+{
+    size_t n = i + 1 < v->len && v->text[i] == '\r' ? 2 : 1;
+
+    return line >= WRAP_MIN && i + n < v->len && v->text[i + n - 1] == '\n' &&
+                   base64.digits[(unsigned char)v->text[i + n]] >= 0
+               ? n
+               : 0;
+}
+
+/* The view without the breaks in base64 (RFC 2045, 6.8; RFC 7468, 2); NULL: there are none. */
+static const struct view *unwrap(struct arena *a, const struct view *v)
+{
+    size_t line = 0, len = 0, n;
+    struct view *out = NULL;
+    uint32_t *at = NULL;
+    char *text = NULL;
+
+    for (size_t i = 0; i < v->len; i++) {
+        if ((n = wrap_len(v, i, line)) > 0) {
+            if (out == NULL) {
+                out = arena_alloc(a, sizeof *out);
+                text = arena_memdup(a, v->text, v->len);
+                at = arena_alloc(a, (v->len + 1) * sizeof *at);
+                for (len = 0; len < i; len++)
+                    at[len] = (uint32_t)len;
+            }
+            i += n;
+            line = 0;
+        }
+        line = base64.digits[(unsigned char)v->text[i]] >= 0 ? line + 1 : 0;
+        if (out != NULL) {
+            text[len] = v->text[i];
+            at[len++] = (uint32_t)i;
+        }
+    }
+    if (out == NULL)
+        return NULL;
+    at[len] = (uint32_t)v->len;
+    *out = (struct view){text, len, v, at};
+    return out;
+}
+
 static void look_into(struct finder *f, const struct view *v)
 {
     struct find found;
@@ -601,6 +698,8 @@ static void look_into(struct finder *f, const struct view *v)
         add_find(f, origin(v, found.from), origin(v, found.to), found.kind);
     look_into_digits(f, v, &base64);
     look_into_digits(f, v, &hex);
+    if ((v = unwrap(f->a, v)) != NULL)
+        look_into_digits(f, v, &base64);
 }
 
 /* ---- taking it out ---- */

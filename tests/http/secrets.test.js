@@ -34,6 +34,7 @@ const SHAPES = [
   ['xai-', 60, WORD],
   ['ghp_', 36, WORD],
   ['github_pat_', 82, `${WORD}_`],
+  ['glpat-', 20, `${WORD}_-`],
   ['AKIA', 16, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'],
 ];
 
@@ -64,7 +65,7 @@ const plain = (text) => text.replaceAll('\\', '');
 const planted = Array.from({ length: KEYS }, (_, n) => random(n)).flatMap(({ prefix, digits }, n) =>
   Object.entries(CODES).map(([code, encode]) => ({
     code,
-    text: encode(prefix + digits, n),
+    text: (code === 'raw' && n % 2 ? 'API_KEY_' : '') + encode(prefix + digits, n),
     // the random part, as it is spelt there; in base64 without the digits that others have a share in
     secret: code.startsWith('base64')
       ? encode(prefix + digits, n).slice(8, -4)

@@ -93,12 +93,12 @@ START_TEST(takes_out_secrets_in_base64_at_each_alignment)
                 const char *text = arena_printf(a, "%.*s%s%.*s", (int)before, "user:pass", SECRET,
                                                 (int)behind, "tail");
                 const char *coded = base64(text, strlen(text), alphabets[i]);
-                const char *out = redacted(arena_printf(a, "Basic %s.", coded));
+                const char *out = redacted(arena_printf(a, "Coded %s.", coded));
 
                 ck_assert_msg(strstr(out, "[REDACTED]") != NULL, "%zu %zu: %s", before, behind,
                               out);
                 /* what stays is what the neighbours' bits are in: at most two digits a side */
-                ck_assert_uint_le(strlen(out), strlen("Basic [REDACTED].") + (before * 8 + 5) / 6 +
+                ck_assert_uint_le(strlen(out), strlen("Coded [REDACTED].") + (before * 8 + 5) / 6 +
                                                    2 + behind * 2 + 4);
             }
 }
@@ -143,6 +143,10 @@ START_TEST(takes_out_what_has_the_shape_of_a_key)
         {"pplx-0123456789abcdefghijABCDEFGHIJ0123456789", "perplexity"},
         {"ghp_0123456789abcdefghijABCDEFGHIJ012345", "github"},
         {"github_pat_11ABCDEFG0abcdefghijklmnopqrstuvwxyz0123456789", "github"},
+        {"glpat-Zk3v9QmT7xLpR2sWyB8n", "gitlab"},
+        {"Basic YWRhOnMzY3JldC1Xb3Jk", "basic"},
+        {"Basic YWRhOmxpdHRsZSBsYW1i", "basic"},
+        {"Basic asO8cmdlbjpww6Rzc3fDtnJ0ZXI=", "basic"},
         {"AKIAIOSFODNN7EXAMPLE", "aws"},
         {"xoxb-123456789012-abcdef", "slack"},
         {"lt_0123456789abcdefghijABCDEFGHIJ0123456789_-x", "lesson-tracer"},
@@ -159,7 +163,7 @@ START_TEST(takes_out_what_has_the_shape_of_a_key)
          "private_key"},
     };
     static const char *const around[][2] = {{"", ""},     {"key=", " x"}, {"(", ")"}, {"\"", "\","},
-                                            {"\n", "\n"}, {"/", "?x"},    {"-", "!"}};
+                                            {"\n", "\n"}, {"/", "?x"},    {"-", "!"}, {"KEY_", ""}};
 
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         for (size_t n = 0; n < sizeof around / sizeof *around; n++)
@@ -175,6 +179,8 @@ START_TEST(takes_out_the_password_of_a_url)
                      "postgresql://lesson:[REDACTED:password]@db.example/x");
     ck_assert_str_eq(redacted("see redis://:Pa55word@cache:6379."),
                      "see redis://:[REDACTED:password]@cache:6379.");
+    ck_assert_str_eq(redacted("amqp://ada:correcthorse@queue/"),
+                     "amqp://ada:[REDACTED:password]@queue/");
 }
 END_TEST
 
@@ -277,6 +283,33 @@ START_TEST(takes_out_encoded_keys_wherever_they_stand)
 }
 END_TEST
 
+/* At each place in a line, and on the edge of two. */
+START_TEST(takes_out_keys_in_wrapped_base64)
+{
+    static const char *const keys[] = {ASCII_SECRET, "sk-proj-Zk3v9QmT7xLpR2sWyB8nDfGh_J4-cE6aU1"};
+    static const char *const breaks[] = {"\n", "\r\n"};
+    static const char filler[] = "What was known of the moon before: its mountains, its seas, its "
+                                 "phases and the month they take; that it is far away. ";
+
+    for (size_t skip = 0; skip < 64; skip++) {
+        const char *key = keys[skip % 2], *end = breaks[skip / 2 % 2];
+        const char *text = arena_printf(a, "%s%s%s", filler + skip, key, filler);
+        const char *coded = base64(text, strlen(text), "+/"), *out, *left;
+        struct buf *wrapped = buf_create(a, 2 * strlen(coded));
+
+        for (; strlen(coded) > 76; coded += 76)
+            buf_printf(wrapped, "%.76s%s", coded, end);
+        buf_printf(wrapped, "%s%s", coded, end);
+        out = redacted(buf_text(wrapped));
+        ck_assert_msg((left = strstr(out, "[REDACTED")) != NULL, "%zu: %s", skip, out);
+        ck_assert_msg(strstr(left + 1, "[REDACTED") == NULL, "%zu: %s", skip, out);
+        ck_assert_uint_ge(strlen(out), wrapped->len - strlen(key) * 4 / 3 - 8);
+        ck_assert_uint_le(strlen(out), wrapped->len - strlen(key) * 4 / 3 + 22);
+        ck_assert_str_eq(redacted(out), out);
+    }
+}
+END_TEST
+
 START_TEST(leaves_what_stands_beside_a_key)
 {
     ck_assert_str_eq(redacted("50% off \\(x\\) %20sk-0123456789abcdef0123456789abcdef%20 \\n"),
@@ -349,6 +382,10 @@ START_TEST(leaves_ordinary_words)
         "A private key begins with -----BEGIN PRIVATE KEY----- and is kept under lock and key",
         "postgres://user:password@host/database, as the manual has it, or "
         "http://example.org:8080/@x",
+        "https://user:PASSWORD@host, https://user:<password>@host, ftp://me:$SECRET_WORD@host",
+        "postgres://user:{password}@host, //user:your-password@host, //user:********@host",
+        "Basic responsibilities, Basic Understanding2: read; Basic AuthenticationHeaders",
+        "a_long_snake_case_name_sk_learn and the file my_sk-learn-notes-of-2024-part-2.md",
         "A token begins with eyJ. So eyJhbGciOiJIUzI1NiJ9 alone is a header, eyJ.eyJ none",
         "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwAD"
         "hgGAWjR9awAAAABJRU5ErkJggg==",
@@ -394,10 +431,25 @@ static double seconds_for(const char *part, size_t len)
 START_TEST(is_linear_in_hostile_texts)
 {
     static const char *const parts[] = {
-        "sk-",      "sk-ant-",  "-sk-a", "xoxb-",
-        "Bearer ",  "p\"w\\",   "AKIA",  "hf_",
-        "aaaaaaaa", "c2st",     "2d",    "\\\\",
-        "%25",      "eyJ-.eyJ", "//a:a", "-----BEGIN PRIVATE KEY-----A "};
+        "sk-",
+        "sk-ant-",
+        "-sk-a",
+        "xoxb-",
+        "Bearer ",
+        "p\"w\\",
+        "AKIA",
+        "hf_",
+        "aaaaaaaa",
+        "c2st",
+        "2d",
+        "\\\\",
+        "%25",
+        "eyJ-.eyJ",
+        "//a:a",
+        "-----BEGIN PRIVATE KEY-----A ",
+        "sk_sk-",
+        "Basic YTph",
+        "YTphYTphYTphYTphYTphYTphYTphYTphYTphYTphYTphYTphYTphYTphYTph\n"};
 
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         ck_assert_msg(seconds_for(parts[i], 1 << 18) < 10, "%s", parts[i]);
@@ -421,6 +473,7 @@ Suite *suite_redact(void)
     tcase_add_test(t, takes_out_a_key_behind_what_was_taken_out);
     tcase_add_test(t, takes_out_the_password_of_a_url);
     tcase_add_test(t, takes_out_encoded_keys_wherever_they_stand);
+    tcase_add_test(t, takes_out_keys_in_wrapped_base64);
     tcase_add_test(t, leaves_what_stands_beside_a_key);
     tcase_add_test(t, takes_out_a_secret_behind_an_address);
     tcase_add_test(t, leaves_what_it_wrote_itself);
