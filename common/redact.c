@@ -24,7 +24,7 @@ enum {
     PART_CHANGES = 5,  /* no word has so many */
     PART_LONG = 16,    /* and so many letters and a digit, */
     PART_ENDLESS = 30, /* or so many letters */
-    ALL_CHANGES = 8,   /* of a UUID, of no slug */
+    ALL_CHANGES = 6,   /* of a UUID, of no slug */
     WRAP_MIN = 60,     /* digits of a line that goes on */
     PASSES_MAX = 4,
 };
@@ -59,7 +59,7 @@ static const struct shape {
 } shapes[] = {
     {"sk-ant-", DASHED, 20, "anthropic", match_token},
     {"sk-", DASHED, 20, "openai", match_token},
-    {"AIza", DASHED, 35, "google", match_token},
+    {"AIza", DASHED, 35, "google", match_marked},
     {"ya29.", DASHED, 20, "google", match_token},
     {"gsk_", WORD, 40, "groq", match_token},
     {"hf_", WORD, 30, "huggingface", match_token},

@@ -2,8 +2,9 @@
  * redact: the one choke point in front of database, spool, log and answer.
  *
  * Takes out every configured secret and whatever has the shape of a well-known kind of key: as they
- * are, JSON-escaped, URL-encoded (each of the two also twice), in base64 of either alphabet and in
- * hexadecimal digits, wherever in the encoded text they stand. Linear in the text.
+ * are, JSON-escaped, URL-encoded (each of the two also twice), in base64 of either alphabet, in one
+ * line or wrapped, and in hexadecimal digits, wherever in the encoded text they stand. Words are no
+ * keys. Linear in the text.
  */
 #ifndef COMMON_REDACT_H
 #define COMMON_REDACT_H
