@@ -145,8 +145,8 @@ static const struct config_entry {
     {"TRACES_PROCESSES", INT, CONFIG_TRACES | CONFIG_SCRIPTS, "4", 1, 99,
      "responders of traces, of which half may export at a time"},
     {"TRACE_CONTENT", BOOL, CONFIG_LESSONS | CONFIG_GENERATOR, "on", 0, 0,
-     "off: new traces keep times, tokens, cost and errors, but no outline, prompt or answer; the "
-     "lessons themselves are kept"},
+     "off: new traces keep times, tokens, cost and errors in our words, but no outline, prompt or "
+     "answer; the lessons themselves are kept"},
     {"TRACE_RETENTION_DAYS", INT, CONFIG_SCRIPTS, NULL, 1, 36500,
      "scripts/run: delete older traces daily; unset: keep them"},
     {"USER_POSTS_PER_MINUTE", INT, CONFIG_LESSONS, "600", 0, 1000000,
