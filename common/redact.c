@@ -23,7 +23,7 @@ enum {
     JWT_HEADER_MAX = 512,
     PART_CHANGES = 5,  /* no word has so many */
     PART_LONG = 16,    /* and so many letters and a digit, */
-    PART_ENDLESS = 30, /* or so many letters */
+    PART_ENDLESS = 30, /* or is so long */
     ALL_CHANGES = 6,   /* of a UUID, of no slug */
     WRAP_MIN = 60,     /* digits of a line that goes on */
     PASSES_MAX = 4,
@@ -239,7 +239,7 @@ static bool is_random(const char *s, size_t len)
     for (size_t i = 0; i < len;) {
         struct part p = read_part(s + i, len - i);
 
-        if (p.changes >= PART_CHANGES || (p.changes > 0 && p.len >= PART_ENDLESS) ||
+        if (p.changes >= PART_CHANGES || p.len >= PART_ENDLESS ||
             (p.digit && p.letter && (p.len >= PART_LONG || p.changes >= PART_CHANGES - 1)))
             return true;
         all += p.changes;

@@ -131,6 +131,7 @@ START_TEST(takes_out_what_has_the_shape_of_a_key)
         {"sk-0123456789abcdef0123456789abcdef", "openai"},
         {"sk-abcdefghijklmnopqrstuvwxyz012345", "openai"},
         {"sk-AbCdEfGhIjKlMnOpQrStUvWx", "openai"},
+        {"sk-ant-api03-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "anthropic"},
         {"sk-9f3a1c7e-4b2d-4e8f-9a6b-1c3d5e7f9a0b", "openai"},
         {"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", "openai"},
         {"sk-kY3-ab_9Xq2LmZ-7TfR0aB", "openai"},
