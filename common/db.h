@@ -17,7 +17,7 @@
 #include "common/arena.h"
 #include "common/err.h"
 
-enum { DB_ARGS_MAX = 28, DB_CALLS_MAX = 64 };
+enum { DB_ARGS_MAX = 64, DB_CALLS_MAX = 64 };
 
 struct db;
 struct db_rows;

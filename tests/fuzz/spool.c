@@ -29,7 +29,7 @@ static int leave_unsynced(int fd)
 #define NAME "fuzz"
 #define FIRST "spool-" NAME "-1"
 
-enum { INPUT_MAX = 16384, FRAMES_MAX = 16, WAIT_MS = 10000, ROOM_MB = 1000 };
+enum { INPUT_MAX = 16384, FRAMES_MAX = 16, WAIT_MS = 19000, /* a busy disk */ ROOM_MB = 1000 };
 
 static const struct db_statement statements[] = {
     {"write_one", "", 1},

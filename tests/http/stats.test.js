@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 
-import { api, assertProblem } from '../lib/api.js';
+import { NOBODY, api, assertProblem } from '../lib/api.js';
 import { openSession } from '../lib/session.js';
 import { startStack } from '../lib/stack.js';
 import { clearTraces, insertTraces } from '../lib/traces.js';
@@ -260,6 +260,18 @@ describe('statistics', () => {
     assert.equal((await stats(`${HOUR}&q=outline`)).totals.requests, 13);
     assert.equal((await stats(`${HOUR}&q=nothing`)).totals.requests, 0);
     assert.equal((await stats(`${HOUR}&max_duration_ms=100`)).totals.requests, 2);
+  });
+
+  test('obey all filters at once, as do facets, lists and counts', async () => {
+    const all =
+      'status=completed&provider=openai&model=n&error_class=timeout&fallback=true&failed_provider=gemini' +
+      `&lesson_id=${NOBODY}&min_duration_ms=1&max_duration_ms=99999&q=outline&${HOUR}`;
+    for (const as of ['user', 'admin']) {
+      assert.equal((await stats(all, { as })).totals.requests, 0, as);
+      assert.equal((await facets(all, { as })).total, 0, as);
+      assert.equal((await ask(`/api/traces?${all}&count=exact&sort=-cost_usd`, { as })).total, 0, as);
+      assert.equal((await stats(all.replace(/&lesson_id=[^&]*/, ''), { as })).totals.requests, 1, as);
+    }
   });
 
   test('are the last 24 hours if nothing is said, in 15 minutes', async () => {
