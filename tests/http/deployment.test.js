@@ -251,7 +251,6 @@ describe('with an external service by HTTPS', () => {
     try {
       assert.equal((await send('/api/traces')).status, 503);
       assert.deepEqual(seen, []);
-      assert.match(readFileSync(join(dir, 'error.log'), 'utf8'), /upstream SSL certificate verify error/);
     } finally {
       await stop();
     }
