@@ -116,14 +116,18 @@ static int set_environment(struct arena *a, struct fuzz_part *rest, char *settin
 {
     struct fuzz_part line;
     int count = 0, keys = 0;
+    bool known = false;
 
     while (count < SETTINGS_MAX && fuzz_line(rest, &line) && line.len > 0) {
         settings[count] = arena_memdup(a, line.data, line.len);
         if (strncmp(settings[count], CREDENTIALS, strlen(CREDENTIALS)) == 0)
             settings[count] = set_credential(settings[count] + strlen(CREDENTIALS));
-        /* whatever ends so, and has a value, is one; another of the name would hide it */
-        keys += strncmp(settings[count], "GROQ_API_KEY=", 13) == 0 && settings[count][13] != '\0' &&
-                keys == 0;
+        /* whatever ends so, and has a value, is one; the first of the name is the one that counts
+         */
+        if (!known && strncmp(settings[count], "GROQ_API_KEY=", 13) == 0) {
+            keys += settings[count][13] != '\0';
+            known = true;
+        }
         count++;
     }
     settings[count++] = file_setting(&providers_file, fuzz_until(rest, "\n---\n"));

@@ -109,12 +109,13 @@ static void add(struct buf *out, const char mark[MARK_SIZE], const char *text, s
     made.ends[++made.count] = out->len;
 }
 
+/* Behind the header: another one, as whole as the first, is no damage but a forgery. */
 static void overwrite(char *file, size_t len, const char *text, size_t n)
 {
     char *end;
     size_t at = strtoul(text, &end, 10) % len, skip = (size_t)(end - text) + (*end == ' ');
 
-    if (skip < n)
+    if (skip < n && at >= made.ends[0])
         memcpy(file + at, text + skip, n - skip < len - at ? n - skip : len - at);
 }
 
