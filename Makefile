@@ -11,7 +11,8 @@
 # make fuzz-coverage what the inputs in tests/fuzz/corpus cover of the parsers, by line
 # make siege         scripts/siege: what one user notices while others besiege the service
 # make secrets       10,000 keys in six codes, looked for in database, spool, logs and answers
-# make check         format, layers, what is banned, hardening, analysers; unit tests under sanitizers and valgrind
+# make check         format, layers, what is banned, hardening, analysers; unit tests under sanitizers and valgrind;
+#                    takes clang-format, clang-tidy, cppcheck, shellcheck and valgrind of Debian
 # make install       into $(DESTDIR)$(PREFIX)
 # make readme        write the settings table into README.md
 # make clean         remove what make made

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # tests: what the tests and the harness of faults need beside the product itself.
 
-TEST_PACKAGES=(check=/usr/include/check.h valgrind shellcheck chromium npm systemd=systemd-analyze
+TEST_PACKAGES=(check=/usr/include/check.h shellcheck chromium npm systemd=systemd-analyze
 	libnginx-mod-http-echo=/usr/lib/nginx/modules/ngx_http_echo_module.so)
 
 # tests_prepare: installs what is missing. Sets $node.
