@@ -112,12 +112,12 @@ static const struct db_statement claim_suspect = {"job_claim_suspect", CLAIM("de
 enum { PROGRESS_ARGS = 13 };
 
 #define CALLS                                                                                      \
-    "CASE WHEN $5::jsonb IS NULL THEN t.llm_calls"                                                 \
+    "CASE WHEN $5 IS NULL THEN t.llm_calls"                                                        \
     "     ELSE trace_put_call(t.llm_calls, $5::jsonb) END"
 
 /* A call that seemed lost may have ended well: then the last failure is another, or none. */
 #define FAILURE_KNOWN                                                                              \
-    "WHEN t.error_class IS DISTINCT FROM 'worker_lost' OR $8 IS NOT NULL OR $5::jsonb IS NULL "    \
+    "WHEN t.error_class IS DISTINCT FROM 'worker_lost' OR $8 IS NOT NULL OR $5 IS NULL "           \
     "THEN "
 #define PROGRESS_SET                                                                               \
     " decisions = $6::jsonb, model = coalesce($7, t.model),"                                       \
