@@ -87,7 +87,7 @@ static const struct db_statement queue_full = {
 
 static const struct db_statement announce = {
     "lesson_announce",
-    "SELECT pg_notify('generation_queued', '')",
+    "SELECT set_config('synchronous_commit', 'off', true), pg_notify('generation_queued', '')",
     0,
 };
 
