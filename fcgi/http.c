@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcgiapp.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <pwd.h>
 #include <signal.h>
@@ -13,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <time.h>
@@ -24,6 +26,7 @@
 #include "common/utf8.h"
 #include "common/uuid.h"
 #include "fcgi/rate.h"
+#include "fcgi/record.h"
 
 enum {
     LISTEN_FD = 0,
@@ -34,6 +37,8 @@ enum {
     STALL_S = 30,                 /* a client that takes a stream may pause, but in */
     STALL_BYTES = STALL_S * 4096, /* so long a time takes so much, or is given up */
     RETRY_AFTER_S = 2,
+    KEPT_BYTES =
+        2 << 20, /* of memory, for the next: to take a page of traces anew costs page faults */
     WRITE_MAX_BYTES = 1 << 16,
     HEADERS_MAX_BYTES =
         12 * 1024, /* a client may not take more than 16 KB, nginx no more than 32 */
@@ -43,12 +48,6 @@ enum {
 #define PEER_CLOSE_MS "100"
 
 #define JSON_TYPE "application/json; charset=utf-8"
-
-struct part {
-    const char *data;
-    size_t len;
-    struct part *next;
-};
 
 struct parameter {
     const char *name, *value;
@@ -62,7 +61,9 @@ struct request { /* the private half of http_req */
     int query_count;
     struct buf *headers;
     struct part *first, *last;
-    bool head;
+    bool head, broken; /* HEAD; nobody takes the answer any more */
+    char *stream;      /* of a stream, what is not written yet: WRITE_MAX_BYTES at most */
+    size_t streamed;
     struct { /* of a stream, since it was last looked at */
         long waited_us;
         size_t bytes;
@@ -305,20 +306,29 @@ void http_puts(struct http_req *req, const char *text)
     http_add(req, text, strlen(text));
 }
 
-/* 64 bits that change when a byte does: multiply and fold, eight bytes at a time. */
+static uint64_t mix(uint64_t h, const char *data, size_t len)
+{
+    uint64_t word = len;
+
+    memcpy(&word, data, len);
+    h = (h ^ word) * 0x9E3779B97F4A7C15ULL;
+    return h ^ h >> 29;
+}
+
+/* 64 bits that change when a byte does: multiply and fold, eight bytes at a time; four of these go
+ * on at once, since each waits for its multiplication. */
 static uint64_t digest_add(uint64_t h, const char *data, size_t len)
 {
-    while (len > 0) {
-        size_t n = len < 8 ? len : 8;
-        uint64_t word = n;
+    uint64_t lanes[4] = {h, ~h, h << 1, h >> 1};
 
-        memcpy(&word, data, n);
-        h = (h ^ word) * 0x9E3779B97F4A7C15ULL;
-        h ^= h >> 29;
-        data += n;
-        len -= n;
-    }
-    return h;
+    for (; len >= sizeof lanes; data += sizeof lanes, len -= sizeof lanes)
+        for (size_t i = 0; i < 4; i++)
+            lanes[i] = mix(lanes[i], data + 8 * i, 8);
+    for (size_t i = 1; i < 4; i++)
+        lanes[0] = mix(lanes[0], (const char *)&lanes[i], 8);
+    for (; len > 0; data += len < 8 ? len : 8, len -= len < 8 ? len : 8)
+        lanes[0] = mix(lanes[0], data, len < 8 ? len : 8);
+    return lanes[0];
 }
 
 /* Whether the client already has this answer; adds the ETag. Weak: nginx may compress it. */
@@ -351,32 +361,54 @@ static void log_and_free(struct request *r, int status)
            LOG_TEXT("path", r->pub.path), LOG_TEXT("user", r->pub.user), LOG_INT("status", status),
            LOG_INT("us", elapsed_us(r)));
     arena_destroy(r->pub.arena);
-    FCGX_Free(&r->fcgx, 1);
+    FCGX_Free(&r->fcgx, 0);
     free(r);
+}
+
+/* What the peer sent is read to its end: unix(7) tells it of a reset where something was left. */
+static void hang_up(struct request *r)
+{
+    char rest[4096];
+
+    while (FCGX_GetStr(rest, sizeof rest, r->fcgx.in) > 0)
+        ;
+    close(r->fcgx.ipcFd);
 }
 
 static void end(struct request *r, int status)
 {
-    FCGX_Finish_r(&r->fcgx);
+    hang_up(r);
     log_and_free(r, status);
+}
+
+static void put(struct request *r, const struct part *first, bool last)
+{
+    if (!r->broken)
+        r->broken = !record_write(r->fcgx.ipcFd, r->fcgx.requestId, first, last);
+}
+
+static struct part text_part(const char *text, struct part *next)
+{
+    return (struct part){text, strlen(text), next};
 }
 
 /* Status line, headers and body; missing: what Content-Length says beyond the body. */
 static void put_answer(struct request *r, int status, const char *type, size_t missing)
 {
-    FCGX_Stream *out = r->fcgx.out;
+    struct part headers = {buf_text(r->headers), r->headers->len, NULL};
+    struct part begin = text_part(arena_printf(r->pub.arena, "Status: %d\r\n", status), &headers);
+    struct part content = text_part("\r\n", r->head ? NULL : r->first);
     size_t len = missing;
 
     for (const struct part *p = r->first; p != NULL; p = p->next)
         len += p->len;
-    FCGX_FPrintF(out, "Status: %d\r\n", status);
-    FCGX_PutStr(buf_text(r->headers), (int)r->headers->len, out);
     if (status != 304 && status != 204)
-        FCGX_FPrintF(out, "Content-Type: %s\r\nContent-Length: %lu\r\n", type,
-                     (unsigned long)len); /* libfcgi does not know %zu */
-    FCGX_PutS("\r\n", out);
-    for (const struct part *p = r->head ? NULL : r->first; p != NULL; p = p->next)
-        FCGX_PutStr(p->data, (int)p->len, out);
+        content =
+            text_part(arena_printf(r->pub.arena, "Content-Type: %s\r\nContent-Length: %zu\r\n\r\n",
+                                   type, len),
+                      content.next);
+    headers.next = &content;
+    put(r, &begin, true);
 }
 
 void http_send_as(struct http_req *req, int status, const char *type)
@@ -402,6 +434,8 @@ void http_abort(struct http_req *req, int status, size_t missing)
 
     if (status != 0)
         put_answer(r, status, JSON_TYPE, missing);
+    else
+        put(r, NULL, true);
     end(r, status);
 }
 
@@ -451,17 +485,6 @@ void http_fail(struct http_req *req, const struct err *e)
     http_fail_with(req, e, NULL, 0);
 }
 
-/* nginx passes it on as it comes: nothing piles up there either. */
-void http_stream_begin(struct http_req *req, const char *type)
-{
-    const struct timeval limit = {.tv_sec = STALL_S};
-    struct request *r = (struct request *)req;
-
-    setsockopt(r->fcgx.ipcFd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-    FCGX_PutStr(buf_text(r->headers), (int)r->headers->len, r->fcgx.out);
-    FCGX_FPrintF(r->fcgx.out, "Content-Type: %s\r\nX-Accel-Buffering: no\r\n\r\n", type);
-}
-
 /* Only time in which the client was waited for counts. */
 static bool stalls(struct request *r, size_t bytes, long us)
 {
@@ -478,33 +501,61 @@ static bool stalls(struct request *r, size_t bytes, long us)
     return false;
 }
 
+/* False if that takes the client too long. */
+static bool flush_stream(struct request *r)
+{
+    struct part part = {r->stream, r->streamed, NULL};
+    long begin = elapsed_us(r);
+
+    put(r, &part, false);
+    r->streamed = 0;
+    return !stalls(r, part.len, elapsed_us(r) - begin);
+}
+
+static bool add_to_stream(struct request *r, const char *data, size_t len)
+{
+    while (len > 0 && !r->broken) {
+        size_t n = len < WRITE_MAX_BYTES - r->streamed ? len : WRITE_MAX_BYTES - r->streamed;
+
+        memcpy(r->stream + r->streamed, data, n);
+        r->streamed += n;
+        data += n;
+        len -= n;
+        if (r->streamed == WRITE_MAX_BYTES && !flush_stream(r))
+            return false;
+    }
+    return !r->broken;
+}
+
+/* nginx passes it on as it comes: nothing piles up there either. */
+void http_stream_begin(struct http_req *req, const char *type)
+{
+    const struct timeval limit = {.tv_sec = STALL_S};
+    const char *content =
+        arena_printf(req->arena, "Content-Type: %s\r\nX-Accel-Buffering: no\r\n\r\n", type);
+    struct request *r = (struct request *)req;
+
+    setsockopt(r->fcgx.ipcFd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    r->stream = arena_alloc(req->arena, WRITE_MAX_BYTES);
+    add_to_stream(r, buf_text(r->headers), r->headers->len);
+    add_to_stream(r, content, strlen(content));
+}
+
 bool http_stream_write(struct http_req *req, const char *data, size_t len)
 {
     struct request *r = (struct request *)req;
-    FCGX_Stream *out = r->fcgx.out;
 
-    if (r->head)
-        return false;
-    while (len > 0 && FCGX_GetError(out) == 0) {
-        size_t part = len < WRITE_MAX_BYTES ? len : WRITE_MAX_BYTES;
-        long begin = elapsed_us(r);
-
-        FCGX_PutStr(data, (int)part, out);
-        if (stalls(r, part, elapsed_us(r) - begin))
-            return false;
-        data += part;
-        len -= part;
-    }
-    return FCGX_GetError(out) == 0;
+    return !r->head && add_to_stream(r, data, len);
 }
 
 void http_stream_end(struct http_req *req, bool whole)
 {
     struct request *r = (struct request *)req;
 
+    flush_stream(r);
     if (whole || r->head)
-        FCGX_Finish_r(&r->fcgx);
-    log_and_free(r, 200);
+        put(r, NULL, true);
+    end(r, 200);
 }
 
 bool http_wait(struct http_req *req, long ms)
@@ -653,7 +704,7 @@ static void dispatch(const struct http_route *routes, struct http_req *req)
 
 /* ---- the loop ---- */
 
-/* A parameter that outlives FCGX_Finish_r(), for the log. */
+/* A parameter that outlives the connection, for the log. */
 static const char *copy_param(struct request *r, const char *name)
 {
     return arena_strdup(r->pub.arena, param(r, name));
@@ -675,6 +726,7 @@ static struct request *begin(struct request *r)
     return r;
 }
 
+static uid_t own_uid;
 static uid_t nginx_uid; /* as which its workers connect; our own if there is no such user */
 
 static void find_nginx(void)
@@ -682,7 +734,8 @@ static void find_nginx(void)
     const char *name = config_text("NGINX_USER");
     const struct passwd *user = getpwnam(name);
 
-    nginx_uid = user ? user->pw_uid : geteuid();
+    own_uid = geteuid();
+    nginx_uid = user ? user->pw_uid : own_uid;
     if (user == NULL)
         log_warn("-", "NGINX_USER: no such user", LOG_TEXT("name", name));
 }
@@ -695,20 +748,17 @@ static bool is_trusted(int fd)
 
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
         return false;
-    if (peer.uid == 0 || peer.uid == geteuid() || peer.uid == nginx_uid)
+    if (peer.uid == 0 || peer.uid == own_uid || peer.uid == nginx_uid)
         return true;
     log_warn("-", "peer refused", LOG_INT("uid", peer.uid), LOG_INT("pid", peer.pid));
     return false;
 }
 
 /* A connection whose peer neither sends nor reads is given up after PEER_TIMEOUT_S. */
-static int accept_peer(void)
+static int check_peer(int fd)
 {
     const struct timeval limit = {.tv_sec = PEER_TIMEOUT_S};
-    int fd = accept4(LISTEN_FD, NULL, NULL, SOCK_CLOEXEC);
 
-    if (fd < 0)
-        return -1;
     if (!is_trusted(fd)) {
         close(fd);
         return -1;
@@ -718,10 +768,9 @@ static int accept_peer(void)
     return fd;
 }
 
-static struct request *accept_request(void)
+static struct request *read_request(int fd)
 {
     struct request *r;
-    int fd = accept_peer();
 
     if (fd < 0)
         return NULL;
@@ -761,17 +810,34 @@ static void take_signals(void)
     sigaction(SIGUSR1, &act, NULL);
 }
 
+static int arrivals; /* epoll: of those who wait for a connection, one is woken for each */
+
+static bool watch_arrivals(void)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE};
+
+    arrivals = epoll_create1(EPOLL_CLOEXEC);
+    return arrivals >= 0 && epoll_ctl(arrivals, EPOLL_CTL_ADD, LISTEN_FD, &event) == 0;
+}
+
 /*
- * ppoll() returns for a connection that is there without letting a signal in. While one always is,
- * as under load, none would ever arrive: so look first, with nothing to wait for.
+ * The next connection; -1: none, look again. epoll_pwait() returns for one that is there without
+ * letting a signal in. While one always is, as under load, none would ever arrive: so let them in
+ * first, with nothing to wait for.
  */
-static bool next_is_there(void)
+static int accept_next(void)
 {
     const struct timespec at_once = {0};
-    struct pollfd listener = {.fd = LISTEN_FD, .events = POLLIN};
+    struct epoll_event event;
+    int fd;
 
     ppoll(NULL, 0, &at_once, &while_waiting);
-    return !stopping && ppoll(&listener, 1, NULL, &while_waiting) > 0;
+    if (stopping)
+        return -1;
+    fd = accept4(LISTEN_FD, NULL, NULL, SOCK_CLOEXEC);
+    if (fd < 0)
+        epoll_pwait(arrivals, &event, 1, -1, &while_waiting);
+    return fd;
 }
 
 int http_run(const struct http_route *routes)
@@ -779,10 +845,16 @@ int http_run(const struct http_route *routes)
     struct request *r;
 
     setenv("LIBFCGI_OS_CLOSE_POLL_TIMEOUT", PEER_CLOSE_MS, 1);
+    mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
+    mallopt(M_MMAP_THRESHOLD, KEPT_BYTES);
     if (FCGX_Init() != 0 || fcntl(LISTEN_FD, F_SETFL, O_NONBLOCK) < 0 ||
         getsockopt(LISTEN_FD, SOL_SOCKET, SO_ACCEPTCONN, &(int){0}, &(socklen_t){sizeof(int)}) <
             0) {
         log_error("-", "standard input is no listening socket: start it with spawn-fcgi");
+        return 1;
+    }
+    if (!watch_arrivals()) {
+        log_error("-", "no epoll", LOG_TEXT("error", strerror(errno)));
         return 1;
     }
     find_nginx();
@@ -790,7 +862,9 @@ int http_run(const struct http_route *routes)
     rate_init(LISTEN_FD);
     log_info("-", "started");
     while (!stopping) {
-        if (next_is_there() && (r = accept_request()) != NULL)
+        int fd = accept_next();
+
+        if (fd >= 0 && (r = read_request(check_peer(fd))) != NULL)
             dispatch(routes, &r->pub);
     }
     log_info("-", "stopped");

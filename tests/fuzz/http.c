@@ -54,6 +54,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     setenv("USER_REQUESTS_PER_SECOND", "0", 1);
     setenv("USER_POSTS_PER_MINUTE", "0", 1);
     must(traces_main(1, arguments) == 0 && lessons_main(1, arguments) == 0);
+    find_nginx();
     must(bind(fd, (struct sockaddr *)&(struct sockaddr_un){.sun_family = AF_UNIX},
               sizeof(sa_family_t)) == 0); /* the kernel gives a name */
     must(listen(fd, 1) == 0 && dup2(fd, LISTEN_FD) == LISTEN_FD);
@@ -276,8 +277,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         s = read_parameters(a, &rest, parameters);
         fuzz_db.user = s.user ? s.user : "";
         fd = send_request(a, parameters, rest);
-        must(next_is_there());
-        r = accept_request();
+        r = read_request(check_peer(accept_next()));
         must((r != NULL) == (s.method != NULL && *s.method != '\0'));
         if (r != NULL) {
             dispatch(route(&s), &r->pub);

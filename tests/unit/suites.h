@@ -26,6 +26,7 @@
     X(prompt) \
     X(providers) \
     X(rate) \
+    X(record) \
     X(redact) \
     X(request) \
     X(retry) \
