@@ -12,7 +12,7 @@ import { sleep, until } from '../../lib/api.js';
 import { generatorPid } from '../../lib/generator.js';
 import { crash } from '../../lib/postgres.js';
 import { freePort, peak, startUpstream } from '../../lib/upstream.js';
-import { pgbench } from '../pgbench.js';
+import { pgbenchCalls } from '../pgbench.js';
 import {
   basic,
   buildC,
@@ -591,7 +591,7 @@ async function finishOf(stack) {
   const finish = statements.find(({ name }) => name === 'job_finish');
 
   if (finish === undefined) throw new Error('no job_finish in the log');
-  return { role: finish.role, calls: [finish] };
+  return { role: finish.role, calls: [finish], span: JSON.parse(finish.values[4]).span_id };
 }
 
 // pgbench does the same to jobs that a generator, which stands still, has in flight: each transaction ends one.
@@ -608,13 +608,14 @@ async function endByPgbench(stack, finish, count) {
          SELECT lesson_id, trace_id, ${FIRST} + (n - 1) % ${CLIENTS} * 1000000 + (n - 1) / ${CLIENTS} + 1 AS i
            FROM (SELECT *, row_number() OVER () AS n FROM generation_jobs) j;
        UPDATE lessons l SET id = ('${LESSON}' || i)::uuid FROM numbered WHERE l.id = lesson_id;
-       UPDATE lesson_traces t SET id = ('${TRACE}' || i)::uuid, lesson_id = ('${LESSON}' || i)::uuid
+       UPDATE lesson_traces t SET id = ('${TRACE}' || i)::uuid, lesson_id = ('${LESSON}' || i)::uuid,
+              llm_calls = jsonb_set(llm_calls, '{0,span_id}', '"${finish.span}"')
          FROM numbered n WHERE t.id = n.trace_id;
        UPDATE generation_jobs j SET lesson_id = ('${LESSON}' || i)::uuid, trace_id = ('${TRACE}' || i)::uuid
          FROM numbered n WHERE j.lesson_id = n.lesson_id`,
     );
     await stack.psql('VACUUM ANALYZE');
-    const { tps } = await pgbench(stack, [finish], {
+    const { tps } = await pgbenchCalls(stack, finish, {
       clients: CLIENTS,
       each,
       before: `\\set n :n + 1\n\\set i ${FIRST} + :client_id * 1000000 + :n\n`,

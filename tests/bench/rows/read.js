@@ -2,12 +2,14 @@
 // alone, and the peers.
 
 import assert from 'node:assert/strict';
+import { closeSync, fdatasyncSync, openSync, unlinkSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+import { sleep } from '../../lib/api.js';
 import { generatorPid } from '../../lib/generator.js';
 import { openSession } from '../../lib/session.js';
-import { pgbench } from '../pgbench.js';
+import { pgbench, pgbenchCalls } from '../pgbench.js';
 import {
   addToNginx,
   basic,
@@ -292,9 +294,9 @@ export async function withoutGenerator(stack, act) {
   }
 }
 
-// As many POSTs as the clients can. The queue is kept at `waiting` jobs meanwhile: a POST counts those that wait, and in
-// service there are never more than the limits let in, which are not what is measured.
-export async function postLoad(stack, { clients, seconds, waiting = 0 }) {
+// The queue is kept at `waiting` jobs meanwhile: a POST counts those that wait, and in service there are never more than the
+// limits let in, which are not what is measured.
+async function withQueueOf(stack, waiting, act) {
   const session = openSession(stack.databaseUrl);
   const drain = async () => {
     await session.run(
@@ -305,16 +307,70 @@ export async function postLoad(stack, { clients, seconds, waiting = 0 }) {
   const timer = setInterval(() => drain().catch(() => {}), DRAIN_MS);
 
   try {
-    return await load(stack.baseUrl, {
+    return await act();
+  } finally {
+    clearInterval(timer);
+    await session.end();
+  }
+}
+
+// As many POSTs as the clients can.
+export const postLoad = (stack, { clients, seconds, waiting = 0 }) =>
+  withQueueOf(stack, waiting, () =>
+    load(stack.baseUrl, {
       post: '/api/lessons',
       bodies: outlines(1000),
       headers: { Authorization: basic(stack.user), 'Content-Type': 'application/json' },
       clients,
       seconds,
-    });
+    }),
+  );
+
+// The segment of a POST, for pgbench: lesson and trace are new ones each time.
+async function postSegment(stack) {
+  const segment = await segmentOf(stack, '/api/lessons', {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json' },
+    body: outlines(1)[0],
+  });
+  const wanted = ['set_identity', 'lesson_create'];
+
+  return { ...segment, calls: segment.calls.filter(({ name }) => wanted.includes(name)) };
+}
+const newIds = (name, n) =>
+  name === 'lesson_create' && (n === 1 || n === 7) ? 'gen_random_uuid()::text' : undefined;
+
+// How long the disk takes to have a page of 8 KB: no commit is faster.
+function fdatasync_ms(stack) {
+  const path = join(stack.runDir, 'fdatasync.tmp');
+  const fd = openSync(path, 'w');
+  const page = Buffer.alloc(8192, 1);
+  const seen = [];
+
+  for (let i = 0; i < 50; i++) {
+    const begin = performance.now();
+    writeSync(fd, page, 0, page.length, 0);
+    fdatasyncSync(fd);
+    seen.push(performance.now() - begin);
+  }
+  closeSync(fd);
+  unlinkSync(path);
+  return median(seen);
+}
+
+// While commits do not wait for the disk: what is left is the product and PostgreSQL.
+async function withoutDisk(stack, act) {
+  const set = async (command) => {
+    await stack.psql(command);
+    await stack.psql('SELECT pg_reload_conf()');
+    await sleep(500);
+  };
+
+  await set("ALTER SYSTEM SET synchronous_commit = 'off'");
+  try {
+    return await act();
   } finally {
-    clearInterval(timer);
-    await session.end();
+    await set('ALTER SYSTEM RESET synchronous_commit');
   }
 }
 
@@ -322,23 +378,65 @@ const post = {
   name: 'post',
   title: 'POST /api/lessons, committed, nothing in flight',
   async run({ stack, rounds, seconds, note }) {
-    const seen = [];
-
-    for (let round = 0; round <= rounds; round++) {
-      const one = await withoutGenerator(stack, () =>
-        postLoad(stack, { clients: CLIENTS, seconds: round === 0 ? 1 : seconds }),
+    const segment = await postSegment(stack);
+    const disk = [];
+    const posts = async (s) =>
+      believed(
+        'POST',
+        await withoutGenerator(stack, () => postLoad(stack, { clients: CLIENTS, seconds: s })),
       );
-      believed('POST', one);
-      if (round > 0) seen.push(one);
-      note(`   round ${round} of ${rounds}: ${Math.round(one.rps)} a second`);
-    }
-    const of = (name) => seen.map((one) => one[name]);
+    const run = {
+      async post(s) {
+        disk.push(fdatasync_ms(stack));
+        return posts(s);
+      },
+      pgbench: (s) =>
+        withoutGenerator(stack, () =>
+          withQueueOf(stack, 0, async () => ({
+            rps: (
+              await pgbenchCalls(stack, segment, { clients: CLIENTS, seconds: s, vary: newIds })
+            ).tps,
+          })),
+        ),
+      'post without disk': (s) => withoutDisk(stack, () => posts(s)),
+    };
+    const seen = await interleave(run, { rounds, seconds, note });
+    const of = (name, value) => each(seen, name, (one) => one[value]);
+
     return {
       targets: [
-        target(post.title, `p50 at ${CLIENTS} clients`, of('p50_ms'), { atMost: 1.5, unit: 'ms' }),
-        target(post.title, `p99 at ${CLIENTS} clients`, of('p99_ms'), { atMost: 8, unit: 'ms' }),
+        target(post.title, `p50 at ${CLIENTS} clients`, of('post', 'p50_ms'), {
+          atMost: 1.5,
+          unit: 'ms',
+        }),
+        target(post.title, `p99 at ${CLIENTS} clients`, of('post', 'p99_ms'), {
+          atMost: 8,
+          unit: 'ms',
+        }),
+        target(post.title, 'p50, but for the disk', of('post without disk', 'p50_ms'), {
+          atMost: 1.5,
+          unit: 'ms',
+        }),
+        target(post.title, 'p99, but for the disk', of('post without disk', 'p99_ms'), {
+          atMost: 8,
+          unit: 'ms',
+        }),
+        target(
+          post.title,
+          '× pgbench, the same segment',
+          ratio(of('post', 'rps'), of('pgbench', 'rps')),
+          {
+            atLeast: 0.4,
+          },
+        ),
       ],
-      figures: [figure('POST', 'a second', of('rps')), figure('CPU of wrk', 'cores', of('cpu'))],
+      figures: [
+        figure('POST', 'a second', of('post', 'rps')),
+        figure('pgbench', 'a second', of('pgbench', 'rps')),
+        figure('POST, synchronous_commit = off', 'a second', of('post without disk', 'rps')),
+        figure('fdatasync of 8 KB on this disk', 'ms', disk, 'a commit takes at least one'),
+        figure('CPU of wrk', 'cores', of('post', 'cpu')),
+      ],
     };
   },
 };
