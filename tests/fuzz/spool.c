@@ -237,7 +237,7 @@ static void write_again(struct arena *a)
 {
     struct pollfd event = {.fd = spool_fd(), .events = POLLIN};
     struct db_call calls[FRAMES_MAX + 1];
-    int n;
+    int n, come;
 
     if (made.count == 0)
         return;
@@ -245,7 +245,11 @@ static void write_again(struct arena *a)
     for (int i = 0; i < made.count; i++)
         spool_add(&made.calls[i]);
     spool_write(note_stored);
-    must(spool_writing() && poll(&event, 1, WAIT_MS) == 1);
+    must(spool_writing());
+    do
+        come = poll(&event, 1, WAIT_MS);
+    while (come < 0 && errno == EINTR); /* libFuzzer's clock */
+    must(come == 1);
     spool_advance();
     must(stored && !spool_writing() && !spool_empty());
     n = read_all(a, calls, FRAMES_MAX + 1);
