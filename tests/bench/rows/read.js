@@ -300,8 +300,9 @@ async function withQueueOf(stack, waiting, act) {
   const session = openSession(stack.databaseUrl);
   const drain = async () => {
     await session.run(
-      `DELETE FROM lessons WHERE id IN (SELECT lesson_id FROM generation_jobs WHERE slot IS NULL
-                                         ORDER BY created_at OFFSET ${waiting})`,
+      `DELETE FROM generation_jobs WHERE lesson_id IN (SELECT lesson_id FROM generation_jobs
+                                                        WHERE slot IS NULL
+                                                        ORDER BY created_at OFFSET ${waiting})`,
     );
   };
   const timer = setInterval(() => drain().catch(() => {}), DRAIN_MS);
