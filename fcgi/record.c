@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -69,9 +70,13 @@ static bool flush(struct out *o)
     return true;
 }
 
+/* sendmsg(2) only reads, though its type does not say so. */
 static void add_piece(struct out *o, const void *data, size_t len)
 {
-    o->pieces[o->count++] = (struct iovec){(void *)(uintptr_t)data, len};
+    struct iovec *piece = &o->pieces[o->count++];
+
+    memcpy(&piece->iov_base, &data, sizeof data);
+    piece->iov_len = len;
 }
 
 /* There is room for it, and for a first piece. */
@@ -118,11 +123,8 @@ static bool add_end(struct out *o)
 
 bool record_write(int fd, int id, const struct part *first, bool last)
 {
-    struct out o;
+    struct out o = {.fd = fd, .id = id};
 
-    o.fd = fd;
-    o.id = id;
-    o.records = o.count = 0;
     for (const struct part *p = first; p != NULL; p = p->next)
         for (size_t at = 0, n; at < p->len; at += n)
             if ((n = add(&o, p->data + at, p->len - at)) == 0)
