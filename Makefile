@@ -7,6 +7,7 @@
 # make bench         scripts/bench: how fast it is, beside the targets and others; ROUNDS=, QUICK=yes, ONLY=, RUN_DIR=, RESULTS=
 # make bench-large   the same with a million traces
 # make bench-generate  the same of provider calls
+# make bench-profile   where the time goes
 # make fuzz          scripts/fuzz: hostile input; TIME= in seconds a target, RUNS=, ONLY=, JOBS=, RESULTS=
 # make fuzz-coverage what the inputs in tests/fuzz/corpus cover of the parsers, by line
 # make siege         scripts/siege: what one user notices while others besiege the service
@@ -105,7 +106,7 @@ test:
 chaos:
 	TEST_BUILD_DIR=$(B) scripts/chaos $(SEED:%=--seed %) $(TIME:%=--time %) $(ONLY:%=--only %) $(RESULTS:%=--results %)
 
-bench bench-large bench-generate:
+bench bench-large bench-generate bench-profile:
 	scripts/bench $(patsubst bench-%,%,$(filter bench-%,$@)) $(ROUNDS:%=--rounds %) $(if $(QUICK),--quick) \
 	    $(ONLY:%=--only %) $(RUN_DIR:%=--run-dir %) $(RESULTS:%=--results %)
 
@@ -212,7 +213,7 @@ install: all
 clean:
 	rm -rf build build-*
 
-.PHONY: FORCE all run readme test chaos bench bench-large bench-generate fuzz fuzz-coverage fuzz-programs fuzz-replay siege secrets \
+.PHONY: FORCE all run readme test chaos bench bench-large bench-generate bench-profile fuzz fuzz-coverage fuzz-programs fuzz-replay siege secrets \
         unit unit-program unit-valgrind check layers banned-functions \
         banned-secrets hardening units shellcheck cppcheck clang-tidy analyzer format format-check install clean
 -include $(shell find build* -name '*.d' 2>/dev/null)

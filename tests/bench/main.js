@@ -3,6 +3,7 @@
 //   [read]           lists, traces by id and POSTs, side by side with pgbench, the floor and the peers
 //   large            a million traces over 12 months
 //   generate         provider calls, in flight by the thousand
+//   profile          where the time goes, by perf, into tests/bench/PROFILE.md
 //
 //   --rounds N       of each measurement, one after the other [3]
 //   --quick          short rounds and little data: shows that it works, and no figures to believe
@@ -18,10 +19,11 @@ import { parseArgs } from 'node:util';
 import { circumstances, digits, median, sectionOf, targetLine, write } from './report.js';
 import generate from './rows/generate.js';
 import large from './rows/large.js';
+import profile from './rows/profile.js';
 import read from './rows/read.js';
 
-const RESULTS = join(dirname(fileURLToPath(import.meta.url)), 'RESULTS.md');
-const SUITES = { read, large, generate };
+const HERE = dirname(fileURLToPath(import.meta.url));
+const SUITES = { read, large, generate, profile };
 
 function readOptions() {
   const { values, positionals } = parseArgs({
@@ -56,7 +58,9 @@ function readOptions() {
     runDir: values['run-dir'],
     list: values.list,
     rows: suite.rows.filter((row) => only.includes(row.name)),
-    results: values.results ?? (values.quick || values.only !== '' ? undefined : RESULTS),
+    results:
+      values.results ??
+      (values.quick || values.only !== '' ? undefined : join(HERE, suite.file ?? 'RESULTS.md')),
   };
 }
 

@@ -61,7 +61,7 @@ async function certificate(dir) {
 }
 
 // A stack whose only provider is the upstream, and whose generator's loop is watched.
-async function withStack({ tools, upstream, note }, { tls = false, inFlight = 5000 }, use) {
+export async function withStack({ tools, upstream, note }, { tls = false, inFlight = 5000 }, use) {
   const stack = await startProduct({
     env: {
       LLM_PROVIDERS: 'openai',
@@ -560,14 +560,14 @@ async function fly(stack, count) {
 }
 
 // PostgreSQL is stopped while calls are under way, and comes back when all have ended: what was spooled is stored, and
-// nothing else goes on. PostgreSQL tells itself when each transaction was committed.
-async function replay(stack, count) {
+// nothing else goes on but `meanwhile`. PostgreSQL tells itself when each transaction was committed.
+export async function replay(stack, count, meanwhile = async () => {}) {
   const { think_s } = await fly(stack, count);
   const start = await crash(stack);
 
   await sleep(1000 * think_s + 2000);
   await start();
-  await whenAllDone(stack);
+  await Promise.all([whenAllDone(stack), meanwhile()]);
   const [stored, seconds] = (
     await stack.psql(
       `WITH committed AS (SELECT pg_xact_commit_timestamp(xmin) AS at FROM lesson_traces WHERE status = 'completed'),

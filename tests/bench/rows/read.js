@@ -122,7 +122,7 @@ const peerLocation = (name) => `
     }`;
 
 // Evenly from all of the user's.
-async function someIds(stack) {
+export async function someIds(stack) {
   const ids = await stack.psql(
     `SELECT id FROM (SELECT id, row_number() OVER (ORDER BY created_at, id) AS n,
                             count(*) OVER () AS all FROM lesson_traces
