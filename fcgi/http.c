@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <time.h>
@@ -36,16 +35,13 @@ enum {
     PEER_TIMEOUT_S = 10,          /* nginx neither sends nor reads for so long */
     STALL_S = 30,                 /* a client that takes a stream may pause, but in */
     STALL_BYTES = STALL_S * 4096, /* so long a time takes so much, or is given up */
+    PEER_CLOSE_MS = 100,          /* for what is left of a request that is answered */
     RETRY_AFTER_S = 2,
-    KEPT_BYTES =
-        2 << 20, /* of memory, for the next: to take a page of traces anew costs page faults */
+    KEPT_BYTES = 2 << 20, /* of memory, freed or in one piece, for the next page of whole traces */
     WRITE_MAX_BYTES = 1 << 16,
     HEADERS_MAX_BYTES =
         12 * 1024, /* a client may not take more than 16 KB, nginx no more than 32 */
 };
-
-/* libfcgi waits for the peer to close, 2,000 ms if it is not told otherwise. */
-#define PEER_CLOSE_MS "100"
 
 #define JSON_TYPE "application/json; charset=utf-8"
 
@@ -60,7 +56,7 @@ struct request { /* the private half of http_req */
     struct parameter query[QUERY_MAX_PARAMETERS];
     int query_count;
     struct buf *headers;
-    struct part *first, *last;
+    struct record_part *first, *last;
     bool head, broken; /* HEAD; nobody takes the answer any more */
     char *stream;      /* of a stream, what is not written yet: WRITE_MAX_BYTES at most */
     size_t streamed;
@@ -291,9 +287,9 @@ void http_add_header(struct http_req *req, const char *fmt, ...)
 void http_add(struct http_req *req, const char *data, size_t len)
 {
     struct request *r = (struct request *)req;
-    struct part *p = arena_alloc(req->arena, sizeof *p);
+    struct record_part *p = arena_alloc(req->arena, sizeof *p);
 
-    *p = (struct part){data, len, NULL};
+    *p = (struct record_part){data, len, NULL};
     if (r->last != NULL)
         r->last->next = p;
     else
@@ -338,7 +334,7 @@ static bool not_modified(struct request *r)
     uint64_t h = 0xCBF29CE484222325ULL;
     char tag[24];
 
-    for (const struct part *p = r->first; p != NULL; p = p->next)
+    for (const struct record_part *p = r->first; p != NULL; p = p->next)
         h = digest_add(h, p->data, p->len);
     snprintf(tag, sizeof tag, "\"%016llx\"", (unsigned long long)h);
     http_add_header(&r->pub, "ETag: W/%s", tag);
@@ -365,12 +361,18 @@ static void log_and_free(struct request *r, int status)
     free(r);
 }
 
-/* What the peer sent is read to its end: unix(7) tells it of a reset where something was left. */
+/*
+ * The answer is out. What the peer sent is read to its end, which is there: closed with something
+ * unread in it, a connection is reset, and the peer may lose the answer. But no longer than this.
+ */
 static void hang_up(struct request *r)
 {
+    const struct timeval limit = {.tv_usec = PEER_CLOSE_MS * 1000};
+    const long until_us = elapsed_us(r) + PEER_CLOSE_MS * 1000;
     char rest[4096];
 
-    while (FCGX_GetStr(rest, sizeof rest, r->fcgx.in) > 0)
+    setsockopt(r->fcgx.ipcFd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    while (FCGX_GetStr(rest, sizeof rest, r->fcgx.in) > 0 && elapsed_us(r) < until_us)
         ;
     close(r->fcgx.ipcFd);
 }
@@ -381,26 +383,29 @@ static void end(struct request *r, int status)
     log_and_free(r, status);
 }
 
-static void put(struct request *r, const struct part *first, bool last)
+static void put(struct request *r, const struct record_part *first, bool last)
 {
-    if (!r->broken)
-        r->broken = !record_write(r->fcgx.ipcFd, r->fcgx.requestId, first, last);
+    if (r->broken || record_write(r->fcgx.ipcFd, r->fcgx.requestId, first, last))
+        return;
+    r->broken = true;
+    log_info(r->pub.id, "answer not taken", LOG_TEXT("error", strerror(errno)));
 }
 
-static struct part text_part(const char *text, struct part *next)
+static struct record_part text_part(const char *text, struct record_part *next)
 {
-    return (struct part){text, strlen(text), next};
+    return (struct record_part){text, strlen(text), next};
 }
 
 /* Status line, headers and body; missing: what Content-Length says beyond the body. */
 static void put_answer(struct request *r, int status, const char *type, size_t missing)
 {
-    struct part headers = {buf_text(r->headers), r->headers->len, NULL};
-    struct part begin = text_part(arena_printf(r->pub.arena, "Status: %d\r\n", status), &headers);
-    struct part content = text_part("\r\n", r->head ? NULL : r->first);
+    struct record_part headers = {buf_text(r->headers), r->headers->len, NULL};
+    struct record_part begin =
+        text_part(arena_printf(r->pub.arena, "Status: %d\r\n", status), &headers);
+    struct record_part content = text_part("\r\n", r->head ? NULL : r->first);
     size_t len = missing;
 
-    for (const struct part *p = r->first; p != NULL; p = p->next)
+    for (const struct record_part *p = r->first; p != NULL; p = p->next)
         len += p->len;
     if (status != 304 && status != 204)
         content =
@@ -504,7 +509,7 @@ static bool stalls(struct request *r, size_t bytes, long us)
 /* False if that takes the client too long. */
 static bool flush_stream(struct request *r)
 {
-    struct part part = {r->stream, r->streamed, NULL};
+    struct record_part part = {r->stream, r->streamed, NULL};
     long begin = elapsed_us(r);
 
     put(r, &part, false);
@@ -810,25 +815,15 @@ static void take_signals(void)
     sigaction(SIGUSR1, &act, NULL);
 }
 
-static int arrivals; /* epoll: of those who wait for a connection, one is woken for each */
-
-static bool watch_arrivals(void)
-{
-    struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE};
-
-    arrivals = epoll_create1(EPOLL_CLOEXEC);
-    return arrivals >= 0 && epoll_ctl(arrivals, EPOLL_CTL_ADD, LISTEN_FD, &event) == 0;
-}
-
 /*
- * The next connection; -1: none, look again. epoll_pwait() returns for one that is there without
- * letting a signal in. While one always is, as under load, none would ever arrive: so let them in
- * first, with nothing to wait for.
+ * The next connection; -1: none, look again. ppoll() returns for one that is there without letting
+ * a signal in. While one always is, as under load, none would ever arrive: so let them in first,
+ * with nothing to wait for.
  */
 static int accept_next(void)
 {
     const struct timespec at_once = {0};
-    struct epoll_event event;
+    struct pollfd listener = {.fd = LISTEN_FD, .events = POLLIN};
     int fd;
 
     ppoll(NULL, 0, &at_once, &while_waiting);
@@ -836,7 +831,7 @@ static int accept_next(void)
         return -1;
     fd = accept4(LISTEN_FD, NULL, NULL, SOCK_CLOEXEC);
     if (fd < 0)
-        epoll_pwait(arrivals, &event, 1, -1, &while_waiting);
+        ppoll(&listener, 1, NULL, &while_waiting);
     return fd;
 }
 
@@ -844,17 +839,13 @@ int http_run(const struct http_route *routes)
 {
     struct request *r;
 
-    setenv("LIBFCGI_OS_CLOSE_POLL_TIMEOUT", PEER_CLOSE_MS, 1);
+    setenv("LIBFCGI_OS_CLOSE_POLL_TIMEOUT", "100", 1); /* 2,000 ms if it is not told */
     mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
     mallopt(M_MMAP_THRESHOLD, KEPT_BYTES);
     if (FCGX_Init() != 0 || fcntl(LISTEN_FD, F_SETFL, O_NONBLOCK) < 0 ||
         getsockopt(LISTEN_FD, SOL_SOCKET, SO_ACCEPTCONN, &(int){0}, &(socklen_t){sizeof(int)}) <
             0) {
         log_error("-", "standard input is no listening socket: start it with spawn-fcgi");
-        return 1;
-    }
-    if (!watch_arrivals()) {
-        log_error("-", "no epoll", LOG_TEXT("error", strerror(errno)));
         return 1;
     }
     find_nginx();

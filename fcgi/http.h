@@ -91,9 +91,9 @@ void http_fail_with(struct http_req *req, const struct err *e, const struct http
 
 /*
  * A 200 whose length nobody knows yet: begin, then write as often as there is something, at the
- * pace of the client, then end. http_stream_write() is false when nobody reads any more, or too
- * slowly to go on, or HEAD was asked. An end that is not `whole` is seen by the client to be
- * broken.
+ * pace of the client, 64 KB at a time, then end. http_stream_write() is false when nobody reads any
+ * more, or too slowly to go on, or HEAD was asked. An end that is not `whole` is seen by the client
+ * to be broken.
  */
 void http_stream_begin(struct http_req *req, const char *type);
 bool http_stream_write(struct http_req *req, const char *data, size_t len);

@@ -121,11 +121,11 @@ static bool add_end(struct out *o)
     return true;
 }
 
-bool record_write(int fd, int id, const struct part *first, bool last)
+bool record_write(int fd, int id, const struct record_part *first, bool last)
 {
     struct out o = {.fd = fd, .id = id};
 
-    for (const struct part *p = first; p != NULL; p = p->next)
+    for (const struct record_part *p = first; p != NULL; p = p->next)
         for (size_t at = 0, n; at < p->len; at += n)
             if ((n = add(&o, p->data + at, p->len - at)) == 0)
                 return false;

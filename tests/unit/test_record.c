@@ -81,7 +81,7 @@ static void read_records(void)
     }
 }
 
-static void write_and_receive(const struct part *first, bool last)
+static void write_and_receive(const struct record_part *first, bool last)
 {
     pthread_t peer;
 
@@ -94,7 +94,7 @@ static void write_and_receive(const struct part *first, bool last)
 
 START_TEST(an_answer_is_a_record_and_its_end)
 {
-    struct part body = {"body", 4, NULL}, head = {"head: x\r\n\r\n", 11, &body};
+    struct record_part body = {"body", 4, NULL}, head = {"head: x\r\n\r\n", 11, &body};
 
     write_and_receive(&head, true);
     ck_assert_int_eq((int)got.content_len, 15);
@@ -116,7 +116,7 @@ END_TEST
 
 START_TEST(a_stream_goes_on)
 {
-    struct part one = {"one", 3, NULL}, none = {"", 0, NULL};
+    struct record_part one = {"one", 3, NULL}, none = {"", 0, NULL};
 
     ck_assert(record_write(ours, ID, &one, false));
     ck_assert(record_write(ours, ID, &none, false)); /* an empty record would end it */
@@ -139,7 +139,7 @@ START_TEST(any_length_arrives_whole)
 
     for (size_t i = 0; i < len; i++)
         data[i] = (char)(i * 2654435761U >> 24);
-    write_and_receive(&(struct part){data, len, NULL}, true);
+    write_and_receive(&(struct record_part){data, len, NULL}, true);
     ck_assert(got.content_len == len);
     ck_assert(memcmp(got.content, data, len) == 0);
     ck_assert_int_eq(got.records, (int)((len + 65527) / 65528) + 1);
@@ -148,20 +148,17 @@ START_TEST(any_length_arrives_whole)
 }
 END_TEST
 
-/* Around how many pieces one sendmsg(2) takes. */
-START_TEST(any_number_of_parts_arrives_whole)
+static void parts_arrive_whole(int count, size_t each)
 {
-    static const int counts[] = {2, 508, 509, 510, 511, 512, 513, 1024, 20000};
-    int count = counts[_i];
-    struct part *parts = calloc((size_t)count, sizeof *parts);
-    char *data = malloc((size_t)count * 7);
-    size_t len = 0;
+    struct record_part *parts = calloc((size_t)count, sizeof *parts);
+    size_t len = (size_t)count * each;
+    char *data = malloc(len);
 
-    for (int i = 0; i < count; i++) {
-        parts[i] = (struct part){data + len, (size_t)(i % 7), i + 1 < count ? &parts[i + 1] : NULL};
-        for (int j = 0; j < i % 7; j++)
-            data[len++] = (char)(i + j);
-    }
+    for (size_t i = 0; i < len; i++)
+        data[i] = (char)(i * 2654435761U >> 24);
+    for (int i = 0; i < count; i++)
+        parts[i] = (struct record_part){data + (size_t)i * each, each,
+                                        i + 1 < count ? &parts[i + 1] : NULL};
     write_and_receive(parts, true);
     ck_assert(got.content_len == len);
     ck_assert(memcmp(got.content, data, len) == 0);
@@ -169,11 +166,39 @@ START_TEST(any_number_of_parts_arrives_whole)
     free(parts);
     free(data);
 }
+
+/* Around how many pieces one sendmsg(2) takes, the end's among them. */
+START_TEST(any_number_of_parts_arrives_whole)
+{
+    parts_arrive_whole(_i, 7);
+}
+END_TEST
+
+/* Where with a piece also a record is full: every ninth, and every one. */
+START_TEST(parts_that_fill_records_arrive_whole)
+{
+    parts_arrive_whole(_i, 65528 / 9);
+    tear_down();
+    set_up();
+    parts_arrive_whole(_i % 64 + 1, 65528);
+}
+END_TEST
+
+START_TEST(empty_parts_are_none)
+{
+    struct record_part end = {"", 0, NULL}, b = {"b", 1, &end}, none = {NULL, 0, &b},
+                       a = {"a", 1, &none};
+
+    write_and_receive(&a, true);
+    ck_assert_int_eq((int)got.content_len, 2);
+    ck_assert_mem_eq(got.content, "ab", 2);
+    ck_assert_int_eq(got.records, 2);
+}
 END_TEST
 
 START_TEST(a_peer_that_has_gone_is_an_error)
 {
-    struct part body = {"body", 4, NULL};
+    struct record_part body = {"body", 4, NULL};
 
     close(theirs);
     ck_assert(!record_write(ours, ID, &body, true));
@@ -185,7 +210,7 @@ END_TEST
 START_TEST(a_peer_that_does_not_read_is_waited_for_no_longer_than_told)
 {
     const struct timeval limit = {.tv_usec = 20000};
-    struct part body = {got.content, RECEIVED_MAX, NULL};
+    struct record_part body = {got.content, RECEIVED_MAX, NULL};
 
     memset(got.content, 'x', RECEIVED_MAX);
     setsockopt(ours, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
@@ -204,7 +229,10 @@ Suite *suite_record(void)
     tcase_add_test(t, nothing_but_the_end);
     tcase_add_test(t, a_stream_goes_on);
     tcase_add_loop_test(t, any_length_arrives_whole, 0, 12);
-    tcase_add_loop_test(t, any_number_of_parts_arrives_whole, 0, 9);
+    tcase_add_loop_test(t, any_number_of_parts_arrives_whole, 500, 520);
+    tcase_add_loop_test(t, any_number_of_parts_arrives_whole, 1015, 1030);
+    tcase_add_loop_test(t, parts_that_fill_records_arrive_whole, 500, 520);
+    tcase_add_test(t, empty_parts_are_none);
     tcase_add_test(t, a_peer_that_has_gone_is_an_error);
     tcase_add_test(t, a_peer_that_does_not_read_is_waited_for_no_longer_than_told);
     suite_add_tcase(s, t);
