@@ -14,8 +14,9 @@ enum { RACES_MAX = 5, DAY_S = 24 * 60 * 60 };
  */
 static const struct db_statement create = {
     "lesson_create",
-    "WITH queue AS MATERIALIZED ("
-    "  SELECT user_is_busy($2, $9::int) AS busy, user_tokens_spent($2, $10::bigint) AS spent),"
+    "WITH queue AS ("
+    "  SELECT count(*) >= $9::int AS busy, user_tokens_spent($2, $10::bigint) AS spent"
+    "    FROM (SELECT FROM generation_jobs WHERE owner = $2 LIMIT $9::int) j),"
     " lesson AS ("
     "  INSERT INTO lessons (id, owner, title, outline, options, idempotency_key)"
     "  SELECT $1::uuid, $2, $3, $4, $5::jsonb, $6 FROM queue"
@@ -50,8 +51,9 @@ static const struct db_statement create = {
 
 static const struct db_statement regenerate = {
     "lesson_regenerate",
-    "WITH queue AS MATERIALIZED ("
-    "  SELECT user_is_busy($7, $6::int) AS busy, user_tokens_spent($7, $8::bigint) AS spent),"
+    "WITH queue AS ("
+    "  SELECT count(*) >= $6::int AS busy, user_tokens_spent($7, $8::bigint) AS spent"
+    "    FROM (SELECT FROM generation_jobs WHERE owner = $7 LIMIT $6::int) j),"
     " lesson AS ("
     "  UPDATE lessons SET status = 'generating', error_message = NULL, updated_at = now()"
     "    FROM queue WHERE id = $1::uuid AND status <> 'generating' AND NOT busy"
@@ -83,6 +85,8 @@ static const struct db_statement queue_full = {
     1,
 };
 
+/* A transaction of its own: to draw its number NOTIFY would be flushed to the disk like any other.
+ */
 static const struct db_statement announce = {
     "lesson_announce",
     "SELECT set_config('synchronous_commit', 'off', true), pg_notify('generation_queued', '')",

@@ -79,7 +79,7 @@ static const char *direction(const struct order *order)
     return order->descending ? "DESC" : "ASC";
 }
 
-/* The time's is that of its index: no sort is planned. */
+/* The time is never unknown: spelt as in its index, it needs no sort. */
 static void add_order(struct trace_sql *s, const struct order *order)
 {
     buf_printf(s->text, " ORDER BY %s %s%s, id %s", order->by->column, direction(order),
@@ -214,7 +214,7 @@ static bool is_shallow(const struct list *l)
 
 /*
  * Of how many rows the page is the end. With a number in the statement PostgreSQL sees that a plan
- * made once costs no more than one made for each page, which takes a fifth of the time.
+ * for all pages costs no more than a plan for this one; planning took a fifth of a page's time.
  */
 static const char *depth_of(struct trace_sql *s, const struct list *l)
 {
