@@ -561,6 +561,48 @@ static const char *all_but(int lost)
     return all;
 }
 
+/* As it is defined, a bit at a time: RFC 3720, B.4. */
+static uint32_t crc32c_of(const char *data, size_t len)
+{
+    uint32_t crc = 0xFFFFFFFFU;
+
+    for (size_t i = 0; i < len; i++) {
+        crc ^= (uint8_t)data[i];
+        for (int bit = 0; bit < 8; bit++)
+            crc = crc & 1 ? crc >> 1 ^ 0x82F63B78U : crc >> 1;
+    }
+    return ~crc;
+}
+
+static void sum_is(const char *stored, const char *data, size_t len)
+{
+    uint32_t sum;
+
+    memcpy(&sum, stored, sizeof sum);
+    ck_assert_uint_eq(sum, crc32c_of(data, len));
+}
+
+/* What another build wrote is read by this one: bodies of all lengths up to 64 and a long one. */
+START_TEST(sums_are_crc_32c)
+{
+    static char text[20000], data[FILE_MAX];
+    size_t len = _i < 64 ? (size_t)_i : sizeof text - 1 - (size_t)_i;
+    const char *frame = data + FILE_HEADER_SIZE;
+    uint32_t body;
+
+    ck_assert_uint_eq(crc32c_of("123456789", 9), 0xE3069283U);
+    for (size_t i = 0; i < len; i++)
+        text[i] = (char)('a' + i * 7 % 26);
+    text[len] = '\0';
+    ck_assert(put(text));
+    load("spool-unit-1", data);
+    sum_is(data + FILE_HEADER_SIZE - 4, data, FILE_HEADER_SIZE - 4);
+    sum_is(frame + FRAME_HEADER_SIZE - 4, frame, FRAME_HEADER_SIZE - 4);
+    memcpy(&body, frame + MARK_SIZE, sizeof body);
+    sum_is(frame + MARK_SIZE + 4, frame + FRAME_HEADER_SIZE, body);
+}
+END_TEST
+
 START_TEST(a_flipped_bit_costs_only_its_frame)
 {
     char data[FILE_MAX];
@@ -871,6 +913,7 @@ Suite *suite_spool(void)
     tcase_add_test(t, a_directory_that_is_not_there_is_an_error);
     tcase_add_test(t, a_file_cut_anywhere_gives_the_frames_before);
     tcase_add_test(t, frames_behind_a_torn_one_are_read);
+    tcase_add_loop_test(t, sums_are_crc_32c, 0, 72);
     tcase_add_loop_test(t, a_flipped_bit_costs_only_its_frame, 0, 8);
     tcase_add_test(t, a_wrong_length_costs_only_its_frame);
     tcase_add_test(t, a_forged_frame_in_a_text_is_never_taken);
