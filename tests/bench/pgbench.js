@@ -60,7 +60,7 @@ function executedScriptOf(calls, vary) {
 async function runPgbench(stack, role, args, timeout) {
   const { stdout, stderr } = await run('pgbench', args, {
     env: { ...process.env, ...connection(stack, role) },
-    timeout: timeout ?? 0,
+    timeout,
     maxBuffer: 1 << 26,
   }).catch((error) => {
     throw new Error(`pgbench: ${error.stderr || error.message}`);
@@ -83,11 +83,12 @@ export async function pgbenchCalls(
 
   try {
     writeFileSync(file, before + executedScriptOf(calls, vary));
-    return await runPgbench(stack, role, [
+    const args = [
       ...['-n', '-M', 'simple', '-c', String(clients), '-j', String(Math.min(THREADS, clients))],
       ...(each ? ['-t', String(each)] : ['-T', String(seconds)]),
       ...['-D', 'prepared=0', ...defines, '-f', file],
-    ]);
+    ];
+    return await runPgbench(stack, role, args, each ? 0 : 1000 * seconds + CONNECT_MS);
   } finally {
     rmSync(dir, { recursive: true });
   }

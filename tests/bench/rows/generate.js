@@ -672,7 +672,7 @@ const store = {
             `pgbench, ${CLIENTS} clients`,
             'a second',
             seen.pgbench,
-            'job_finish, as it was logged, each on a job of its own',
+            'job_finish, as it was logged, each on a job of its own; by EXECUTE, its values in the text',
           ),
           figure(
             'values of the statement',

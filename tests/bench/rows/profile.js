@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
-import { sleep } from '../../lib/api.js';
+import { sleep, until } from '../../lib/api.js';
 import { basic, countTraces, fill, startProduct } from '../product.js';
 import { figure } from '../report.js';
 import { load } from '../wrk.js';
@@ -15,7 +15,7 @@ import { believed, postLoad, someIds, withoutGenerator } from './read.js';
 
 const run = promisify(execFile);
 const TRACES = 20_000;
-const RESULTS = 4000;
+const RESULTS = 8000;
 const CLIENTS = 8;
 const WARM_MS = 1000;
 const SECONDS = 3; // of the machine
@@ -24,7 +24,10 @@ const SLACK_S = 4; // perf begins and ends
 const OURS = /nginx|postgres|traces\.fcgi|lessons\.fcgi|lesson-generato|wrk/;
 const SYMBOLS = 40;
 const INCLUSIVE = 40;
-const BACKEND = /^postgres: lesson_/;
+const REQUESTS = /^postgres: lesson_(api|admin) /;
+const GENERATOR = /^postgres: lesson_worker /;
+const NAMELESS =
+  /0x0000|0xffff|\(inlined\)|\] (_start|main|__libc_start\S*|PostmasterMain|PostgresMain)$/;
 
 // ---- perf ----
 
@@ -63,19 +66,19 @@ async function lookAtMachine(dir) {
 }
 
 // What PostgreSQL's backends were in, with what that called. Functions that nobody named are left out.
-async function lookIntoPostgres(stack, dir) {
+async function lookIntoPostgres(stack, dir, whose) {
   const data = join(dir, 'postgres');
-  const backends = stack
-    .processes()
-    .filter(({ command }) => BACKEND.test(command))
-    .map(({ pid }) => pid);
+  const find = () =>
+    stack
+      .processes()
+      .filter(({ command }) => whose.test(command))
+      .map(({ pid }) => pid);
+  const backends = await until('PostgreSQL has them', () => find().length > 0 && find());
   const record = ['record', '-q', '-F', 2000, '--call-graph', 'dwarf,24576', '-o', data];
 
   await perf(...record, '-p', backends.join(','), '--', 'sleep', DEEP_SECONDS);
   const report = ['report', '-i', data, '--children', '-g', 'none', '--stdio', '-s', 'sym'];
-  const lines = linesOf(await perf(...report)).filter(
-    ({ rest }) => !/0x0000|_start|main|\(inlined\)|0xffff/i.test(rest),
-  );
+  const lines = linesOf(await perf(...report)).filter(({ rest }) => !NAMELESS.test(rest));
 
   return [
     {
@@ -93,7 +96,7 @@ async function look(stack) {
 
   try {
     await sleep(WARM_MS);
-    return [...(await lookAtMachine(dir)), ...(await lookIntoPostgres(stack, dir))];
+    return [...(await lookAtMachine(dir)), ...(await lookIntoPostgres(stack, dir, REQUESTS))];
   } finally {
     rmSync(dir, { recursive: true });
   }
@@ -144,7 +147,7 @@ const storing = {
       await stack.psql('ALTER SYSTEM SET track_commit_timestamp = on');
       try {
         const rate = await replay(stack, RESULTS, async () => {
-          tables = await lookIntoPostgres(stack, dir);
+          tables = await lookIntoPostgres(stack, dir, GENERATOR);
         });
         return { tables, figures: [figure('stored, while perf looks', 'a second', rate)] };
       } finally {
