@@ -376,13 +376,14 @@ const postMeanwhile = {
 
     return withStack(context, { inFlight: count }, async (stack) => {
       const seen = { idle: [], busy: [] };
+      const more = ` that thinks ${LONG_S} s`;
       const measure = async (s, waiting) =>
-        believed('POST', await postLoad(stack, { clients: 8, seconds: s, waiting }));
+        believed('POST', await postLoad(stack, { clients: 8, seconds: s, waiting, more }));
 
       await withoutGenerator(stack, () => measure(1)); // to be warm
       for (let round = 1; round <= rounds; round++) {
         seen.idle.push(await withoutGenerator(stack, () => measure(seconds)));
-        await measure(2, 2 * count); // a queue
+        await post(stack, { count, rate: 400, think_s: LONG_S });
         await until(
           `${count} in flight`,
           async () => (await held(stack)) >= 0.95 * count,

@@ -274,10 +274,10 @@ function sideBySide(name, title, wanted) {
 
 // ---- POST ----
 
-const outlines = (count) =>
+const outlines = (count, more) =>
   Array.from({ length: count }, (_, i) =>
     JSON.stringify({
-      outline: `Bench ${i}: why the moon has phases, with an experiment to do at home and questions to talk about in pairs`,
+      outline: `Bench ${i}: why the moon has phases, with an experiment to do at home and questions to talk about in pairs${more}`,
     }),
   );
 
@@ -316,12 +316,12 @@ async function withQueueOf(stack, waiting, act) {
   }
 }
 
-// As many POSTs as the clients can.
-export const postLoad = (stack, { clients, seconds, waiting = 0 }) =>
+// As many POSTs as the clients can. `more`: at the end of each outline.
+export const postLoad = (stack, { clients, seconds, waiting = 0, more = '' }) =>
   withQueueOf(stack, waiting, () =>
     load(stack.baseUrl, {
       post: '/api/lessons',
-      bodies: outlines(1000),
+      bodies: outlines(1000, more),
       headers: { Authorization: basic(stack.user), 'Content-Type': 'application/json' },
       clients,
       seconds,
@@ -333,7 +333,7 @@ async function postSegment(stack) {
   const segment = await segmentOf(stack, '/api/lessons', {
     method: 'POST',
     headers: { 'Content-Type': 'application/json' },
-    body: outlines(1)[0],
+    body: outlines(1, '')[0],
   });
   const wanted = ['set_identity', 'lesson_create'];
 
