@@ -9,8 +9,9 @@
 enum { RACES_MAX = 5, DAY_S = 24 * 60 * 60 };
 
 /*
- * The last branch answers a request that made its lesson before: under the same key, or under the
- * same id, when the commit's acknowledgement was lost and the segment is sent again.
+ * The second branch answers a request that made its lesson before: under the same key, or under the
+ * same id, when the commit's acknowledgement was lost and the segment is sent again. Each of the
+ * two is a look into a unique index: with OR between them all lessons of the owner may be read.
  */
 static const struct db_statement create = {
     "lesson_create",
@@ -30,7 +31,11 @@ static const struct db_statement create = {
     "    FROM lesson),"
     " job AS ("
     "  INSERT INTO generation_jobs (lesson_id, trace_id, owner, provider, model)"
-    "  SELECT id, $7::uuid, owner, options->>'provider', options->>'model' FROM lesson)"
+    "  SELECT id, $7::uuid, owner, options->>'provider', options->>'model' FROM lesson),"
+    " made AS NOT MATERIALIZED ("
+    "  SELECT id FROM lessons WHERE id = $1::uuid "
+    "  UNION ALL "
+    "  SELECT id FROM lessons WHERE $6 IS NOT NULL AND owner = $2 AND idempotency_key = $6)"
     "SELECT 'created', r.id, row_to_json(r)"
     "  FROM (SELECT id, title, outline, options, content, status, error_message, owner, created_at,"
     "               updated_at, ARRAY[$7::uuid] AS trace_ids FROM lesson) r "
@@ -39,13 +44,10 @@ static const struct db_statement create = {
     "            WHEN outline = $4 AND options = $5::jsonb THEN 'same' ELSE 'other' END,"
     "       id, (SELECT row_to_json(v) FROM lesson_full v WHERE v.id = l.id)"
     "  FROM lessons l"
-    " WHERE ((owner = $2 AND idempotency_key = $6) OR id = $1::uuid)"
-    "   AND NOT EXISTS (SELECT FROM lesson) "
+    " WHERE id IN (SELECT id FROM made) AND NOT EXISTS (SELECT FROM lesson) "
     "UNION ALL "
     "SELECT CASE WHEN spent THEN 'spent' ELSE 'full' END, NULL, NULL FROM queue"
-    " WHERE (busy OR spent)"
-    "   AND NOT EXISTS (SELECT FROM lessons WHERE (owner = $2 AND idempotency_key = $6)"
-    "                                          OR id = $1::uuid)",
+    " WHERE (busy OR spent) AND NOT EXISTS (SELECT FROM made)",
     11,
 };
 
