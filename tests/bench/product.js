@@ -3,7 +3,15 @@
 
 import { execFile, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  chmodSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { tmpdir } from 'node:os';
 import { promisify } from 'node:util';
@@ -26,11 +34,23 @@ const SETTINGS = {
   USER_POSTS_PER_MINUTE: '0',
 };
 
-export const startProduct = ({ env = {}, runDir } = {}) =>
-  startStack({ env: { ...SETTINGS, ...env }, runDir });
-
 export const basic = ({ user, password }) =>
   `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
+
+// Teachers: a thousand generations are not one user's. `crowd` has the Authorization of each.
+const CROWD = Array.from({ length: 64 }, (_, i) => ({ user: `teacher-${i}`, password: `p${i}` }));
+
+export async function startProduct({ env = {}, runDir } = {}) {
+  const stack = await startStack({ env: { ...SETTINGS, ...env }, runDir });
+  const file = join(stack.runDir, 'nginx', 'users.htpasswd');
+
+  if (!readFileSync(file, 'utf8').includes(`${CROWD[0].user}:`))
+    appendFileSync(
+      file,
+      CROWD.map(({ user, password }) => `${user}:{PLAIN}${password}\n`).join(''),
+    );
+  return Object.assign(stack, { crowd: CROWD.map(basic) });
+}
 
 // So many traces more, by scripts/demo-data; each call with a seed of its own.
 export async function fill(stack, { count, days = 30, seed = 1, lean = false }, note) {

@@ -23,23 +23,28 @@ function runWrk(args) {
   });
 }
 
-// `paths` are asked for in turn, or `bodies` are sent to `post`; by `clients`, each with one request at a time.
+// `paths` are asked for in turn, or `bodies` are sent to `post`, by each of `crowd` (of Authorizations) in turn; by
+// `clients`, each with one request at a time.
 // `spread_ms`: the clients begin so far apart. Gives {rps, p50_ms, p95_ms, p99_ms, max_ms, requests, bytes (of an
 // answer, with its headers), errors, cpu (of one core)}.
 export async function load(
   baseUrl,
-  { paths, post, bodies, headers = {}, clients = 8, seconds, spread_ms = 0 },
+  { paths, post, bodies, crowd, headers = {}, clients = 8, seconds, spread_ms = 0 },
 ) {
   const dir = mkdtempSync(join(tmpdir(), 'bench-wrk.'));
   const list = join(dir, 'list');
 
-  writeFileSync(list, (paths ?? bodies).map((line) => `${line}\n`).join(''));
+  const write = (file, lines) => writeFileSync(file, lines.map((line) => `${line}\n`).join(''));
+
+  write(list, paths ?? bodies);
+  if (crowd) write(join(dir, 'crowd'), crowd);
   try {
     const text = await runWrk([
       ...['-t', '1', '-c', String(clients), '-d', String(seconds), '--timeout', `${TIMEOUT_S}s`],
       ...Object.entries(headers).flatMap(([name, value]) => ['-H', `${name}: ${value}`]),
       ...['-s', SCRIPT, baseUrl, '--'],
       ...(paths ? [`paths=${list}`] : [`post=${post}`, `bodies=${list}`]),
+      ...(crowd ? [`crowd=${join(dir, 'crowd')}`] : []),
       ...(spread_ms > 0 ? [`spread=${spread_ms}`, `connections=${clients}`] : []),
     ]);
     return read(text);

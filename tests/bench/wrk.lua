@@ -2,6 +2,7 @@
 --
 --   wrk … -s wrk.lua URL -- paths=FILE                GET each path of a file in turn
 --   wrk … -s wrk.lua URL -- post=PATH bodies=FILE     POST each body of a file in turn
+--   … crowd=FILE                                      each with the next Authorization of a file
 --   … spread=MILLISECONDS                            begin the connections so far apart, evenly, and not all at once
 --
 -- Headers come from wrk's -H.
@@ -23,7 +24,9 @@ function init(args)
   if options.paths then
     for _, path in ipairs(lines_of(options.paths)) do requests[#requests + 1] = wrk.format("GET", path) end
   else
-    for _, body in ipairs(lines_of(options.bodies)) do
+    local crowd = options.crowd and lines_of(options.crowd) or {}
+    for i, body in ipairs(lines_of(options.bodies)) do
+      if #crowd > 0 then wrk.headers["Authorization"] = crowd[(i - 1) % #crowd + 1] end
       requests[#requests + 1] = wrk.format("POST", options.post, wrk.headers, body)
     end
   end

@@ -14,7 +14,6 @@ import { crash } from '../../lib/postgres.js';
 import { freePort, peak, startUpstream } from '../../lib/upstream.js';
 import { pgbenchCalls } from '../pgbench.js';
 import {
-  basic,
   buildC,
   cpu_s,
   listen,
@@ -97,13 +96,20 @@ async function pauses(stack, { watchFile }) {
 // POSTs so many lessons, `rate` of them a second, evenly, whatever becomes of those before: the milliseconds of each.
 async function post(stack, { count, rate, think_s }) {
   const agent = new Agent({ keepAlive: true, maxSockets: SOCKETS });
-  const headers = { authorization: basic(stack.user), 'content-type': 'application/json' };
+  const headers = (i) => ({
+    authorization: stack.crowd[i % stack.crowd.length],
+    'content-type': 'application/json',
+  });
   const began = performance.now();
   const all = [];
   const one = (i) =>
     new Promise((resolve, reject) => {
       const at = performance.now();
-      const asked = request(`${stack.baseUrl}/api/lessons`, { method: 'POST', agent, headers });
+      const asked = request(`${stack.baseUrl}/api/lessons`, {
+        method: 'POST',
+        agent,
+        headers: headers(i),
+      });
 
       asked.on('error', reject).on('response', (answer) => {
         let text = '';

@@ -321,8 +321,9 @@ export const postLoad = (stack, { clients, seconds, waiting = 0, more = '' }) =>
   withQueueOf(stack, waiting, () =>
     load(stack.baseUrl, {
       post: '/api/lessons',
-      bodies: outlines(1000, more),
-      headers: { Authorization: basic(stack.user), 'Content-Type': 'application/json' },
+      bodies: outlines(1024, more),
+      crowd: stack.crowd,
+      headers: { 'Content-Type': 'application/json' },
       clients,
       seconds,
     }),
@@ -339,8 +340,11 @@ async function postSegment(stack) {
 
   return { ...segment, calls: segment.calls.filter(({ name }) => wanted.includes(name)) };
 }
-const newIds = (name, n) =>
-  name === 'lesson_create' && (n === 1 || n === 7) ? 'gen_random_uuid()::text' : undefined;
+function newIds(name, n) {
+  if (n === (name === 'set_identity' ? 1 : 2)) return "'teacher-' || :u";
+  return name === 'lesson_create' && (n === 1 || n === 7) ? 'gen_random_uuid()::text' : undefined;
+}
+const SOMEONE = `\\set u random(0, 63)\n`;
 
 // How long the disk takes to have a page of 8 KB: no commit is faster.
 function fdatasync_ms(stack) {
@@ -390,8 +394,14 @@ const post = {
     const alone = (s) =>
       withoutGenerator(stack, () =>
         withQueueOf(stack, 0, async () => ({
-          rps: (await pgbenchCalls(stack, segment, { clients: CLIENTS, seconds: s, vary: newIds }))
-            .tps,
+          rps: (
+            await pgbenchCalls(stack, segment, {
+              clients: CLIENTS,
+              seconds: s,
+              vary: newIds,
+              before: SOMEONE,
+            })
+          ).tps,
         })),
       );
     const run = {
