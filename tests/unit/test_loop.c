@@ -347,6 +347,115 @@ START_TEST(now_never_goes_back)
 }
 END_TEST
 
+/* ---- transfers ---- */
+
+/* Of a local file: they end by themselves, without a server. */
+struct fetch {
+    CURL *easy;
+    struct loop_transfer transfer;
+    struct fetch *cancels; /* when it is told */
+    int told;
+    int64_t told_at;
+};
+
+enum { FETCHES = 450 }; /* more than one curl handle carries */
+
+static int fetches_left;
+static int64_t slow_ms; /* which what is made of each takes */
+
+static void fetched(void *arg, CURLcode rc)
+{
+    struct fetch *f = arg;
+
+    ck_assert_int_eq(rc, CURLE_OK);
+    f->told++;
+    f->told_at = loop_now();
+    while (loop_now() < f->told_at + slow_ms)
+        continue;
+    if (f->cancels != NULL) {
+        loop_transfer_cancel(&f->cancels->transfer);
+        fetches_left--;
+    }
+    if (--fetches_left == 0)
+        loop_stop();
+}
+
+static size_t drop(char *data, size_t one, size_t n, void *arg)
+{
+    (void)data, (void)one, (void)arg;
+    return n;
+}
+
+static void fetch(struct fetch *f)
+{
+    f->easy = curl_easy_init();
+    f->transfer = (struct loop_transfer){.done = fetched, .arg = f};
+    curl_easy_setopt(f->easy, CURLOPT_URL, "file:///dev/null");
+    curl_easy_setopt(f->easy, CURLOPT_WRITEFUNCTION, drop);
+    loop_transfer_start(f->easy, &f->transfer);
+}
+
+static struct fetch *fetch_many(int count)
+{
+    struct fetch *fetches = calloc((size_t)count, sizeof *fetches);
+
+    fetches_left = count;
+    for (int i = 0; i < count; i++)
+        fetch(&fetches[i]);
+    return fetches;
+}
+
+static void finish_fetches(struct fetch *fetches, int count)
+{
+    for (int i = 0; i < count; i++) {
+        loop_transfer_cancel(&fetches[i].transfer); /* does no harm */
+        curl_easy_cleanup(fetches[i].easy);
+    }
+    free(fetches);
+}
+
+START_TEST(transfers_end_once_each_however_many_and_not_where_they_start)
+{
+    struct fetch *fetches = fetch_many(FETCHES);
+
+    for (int i = 0; i < FETCHES; i++)
+        ck_assert_int_eq(fetches[i].told, 0);
+    loop_run(each_round);
+    for (int i = 0; i < FETCHES; i++)
+        ck_assert_int_eq(fetches[i].told, 1);
+    finish_fetches(fetches, FETCHES);
+}
+END_TEST
+
+START_TEST(a_cancelled_transfer_is_not_told_of_even_if_it_has_ended)
+{
+    struct fetch *fetches = fetch_many(FETCHES);
+
+    for (int i = 0; i + 2 < FETCHES; i += 3) /* the first of three cancels the last */
+        fetches[i].cancels = &fetches[i + 2];
+    loop_run(each_round);
+    for (int i = 0; i < FETCHES; i++)
+        ck_assert_int_eq(fetches[i].told, i % 3 < 2);
+    finish_fetches(fetches, FETCHES);
+}
+END_TEST
+
+START_TEST(a_transfer_ends_when_its_answer_was_read_not_when_that_is_told)
+{
+    enum { COUNT = 20 };
+    struct fetch *fetches = fetch_many(COUNT);
+    const struct fetch *first = &fetches[0], *last = &fetches[COUNT - 1];
+
+    slow_ms = 5;
+    loop_run(each_round);
+    slow_ms = 0;
+    ck_assert_int_ge(last->told_at - first->told_at, 5 * (COUNT - 1));
+    for (int i = 0; i < COUNT; i++)
+        ck_assert_int_le(fetches[i].transfer.ended_at, first->told_at);
+    finish_fetches(fetches, COUNT);
+}
+END_TEST
+
 /* ---- descriptors ---- */
 
 static int ends[2], reads, calls;
@@ -550,6 +659,9 @@ Suite *suite_loop(void)
     tcase_add_test(t, does_not_begin_if_it_was_stopped_before);
     tcase_add_test(t, can_be_begun_anew_after_its_end);
     tcase_add_test(t, now_never_goes_back);
+    tcase_add_test(t, transfers_end_once_each_however_many_and_not_where_they_start);
+    tcase_add_test(t, a_cancelled_transfer_is_not_told_of_even_if_it_has_ended);
+    tcase_add_test(t, a_transfer_ends_when_its_answer_was_read_not_when_that_is_told);
     tcase_add_test(t, tells_when_a_descriptor_can_be_read);
     tcase_add_test(t, tells_when_a_descriptor_can_be_written_where_asked_for);
     tcase_add_test(t, watches_no_more_when_told);

@@ -77,6 +77,7 @@ struct call *call_create(const struct llm_endpoint *endpoint, const char *model,
 static void release_transfer(struct call *c)
 {
     loop_timer_stop(&c->idle_timer);
+    loop_transfer_cancel(&c->transfer);
     if (c->easy != NULL)
         curl_easy_cleanup(c->easy);
     curl_slist_free_all(c->headers);
@@ -88,8 +89,6 @@ void call_destroy(struct call *c)
 {
     if (c == NULL)
         return;
-    if (c->easy != NULL)
-        loop_transfer_cancel(c->easy);
     release_transfer(c);
     buf_finish(&c->body);
     arena_destroy(c->arena);
@@ -218,7 +217,7 @@ static void take_answer(struct call *c, CURLcode rc)
     const char *id = c->endpoint->provider->request_id_header;
 
     c->ended = true;
-    c->duration_ms = loop_now() - c->started_at;
+    c->duration_ms = (c->transfer.ended_at ? c->transfer.ended_at : loop_now()) - c->started_at;
     curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &c->status);
     read_timing(c);
     c->retry_after_ms = read_retry_after(c);
@@ -294,7 +293,7 @@ static void on_idle(void *arg)
         return;
     }
     c->idle = true;
-    loop_transfer_cancel(c->easy);
+    loop_transfer_cancel(&c->transfer);
     on_done(c, CURLE_OPERATION_TIMEDOUT);
 }
 
@@ -362,7 +361,7 @@ void call_start(struct call *c, int64_t timeout_ms, const struct llm_prices *pri
     c->started_at = loop_now();
     c->timing.queue = c->started_at - c->created_at;
     c->idle_timer = (struct loop_timer){.fire = on_idle, .arg = c};
-    c->transfer = (struct loop_transfer){on_done, c};
+    c->transfer = (struct loop_transfer){.done = on_done, .arg = c};
     c->easy = curl_easy_init();
     if (c->easy == NULL)
         abort();
@@ -386,8 +385,6 @@ void call_start(struct call *c, int64_t timeout_ms, const struct llm_prices *pri
 
 void call_stop(struct call *c, enum llm_failure failure, const char *error)
 {
-    if (c->easy != NULL)
-        loop_transfer_cancel(c->easy);
     release_transfer(c);
     if (c->started_at != 0)
         c->duration_ms = loop_now() - c->started_at;

@@ -10,21 +10,40 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { EVENTS_MAX = 256, ROUNDS_MAX = 64, TIMERS_FIRST = 64, WAIT_MAX_MS = 60000 };
+enum {
+    EVENTS_MAX = 256,
+    ROUNDS_MAX = 64,
+    TIMERS_FIRST = 64,
+    WAIT_MAX_MS = 60000,
+    POOL_TRANSFERS = 200,
+};
+
+/*
+ * Some transfers, and the connections that they left for the next. Where one connection carries one
+ * transfer, curl looks for an idle one among all of a host: with thousands in one multi handle that
+ * takes longer than all the rest.
+ */
+struct loop_pool {
+    CURLM *multi;
+    struct loop_timer timer;
+    struct loop_pool *next;
+    int transfers;
+};
 
 /* Who waits for a descriptor; indexed by it. */
 struct watch {
     void (*ready)(void *arg);
     void *arg;
-    bool curl;
+    struct loop_pool *pool; /* a transfer of it */
     uint32_t events;
 };
 
 static struct {
     int epoll, signals;
     bool stopping;
-    CURLM *multi;
-    struct loop_timer curl_timer;
+    struct loop_pool *pools;                  /* the oldest first: it has always most to do */
+    CURLSH *share;                            /* what all of them know: addresses, TLS sessions */
+    struct loop_transfer *ended, **ended_end; /* of which nobody was told yet, in their order */
     struct watch *watches;
     size_t watch_count;
     struct loop_timer **heap; /* from 1: the parent of i is i / 2 */
@@ -167,7 +186,7 @@ void loop_watch(int fd, bool write, void (*ready)(void *arg), void *arg)
     w = watch_of(fd);
     w->ready = ready;
     w->arg = arg;
-    w->curl = false;
+    w->pool = NULL;
     set_events(fd, events);
 }
 
@@ -179,7 +198,7 @@ static void forget(int fd)
 
 void loop_unwatch(int fd, const void *arg)
 {
-    if (fd >= 0 && !watch_of(fd)->curl && watch_of(fd)->arg == arg)
+    if (fd >= 0 && watch_of(fd)->pool == NULL && watch_of(fd)->arg == arg)
         forget(fd);
 }
 
@@ -203,16 +222,15 @@ void loop_on_stop_signal(void (*fire)(void *arg), void *arg)
 
 /* ---- transfers ---- */
 
-static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
+static int on_socket(CURL *easy, curl_socket_t fd, int what, void *pool, void *socket_arg)
 {
     (void)easy;
-    (void)arg;
     (void)socket_arg;
     if (what == CURL_POLL_REMOVE) {
         forget(fd);
         return 0;
     }
-    watch_of(fd)->curl = true;
+    watch_of(fd)->pool = pool;
     set_events(fd, (what & CURL_POLL_IN ? (uint32_t)EPOLLIN : 0) |
                        (what & CURL_POLL_OUT ? (uint32_t)EPOLLOUT : 0));
     return 0;
@@ -220,55 +238,117 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *so
 
 static int on_curl_timeout(CURLM *multi, long ms, void *arg)
 {
+    struct loop_pool *pool = arg;
+
     (void)multi;
-    (void)arg;
     if (ms < 0)
-        loop_timer_stop(&loop.curl_timer);
+        loop_timer_stop(&pool->timer);
     else
-        loop_timer_set(&loop.curl_timer, ms);
+        loop_timer_set(&pool->timer, ms);
     return 0;
 }
 
-static void act(curl_socket_t fd, int what)
-{
-    int running;
-
-    curl_multi_socket_action(loop.multi, fd, what, &running);
-}
-
-static void fire_curl_timer(void *arg)
-{
-    (void)arg;
-    act(CURL_SOCKET_TIMEOUT, 0);
-}
-
-void loop_transfer_start(CURL *easy, struct loop_transfer *t)
-{
-    curl_easy_setopt(easy, CURLOPT_PRIVATE, t);
-    if (curl_multi_add_handle(loop.multi, easy) != CURLM_OK)
-        abort();
-}
-
-void loop_transfer_cancel(CURL *easy)
-{
-    curl_multi_remove_handle(loop.multi, easy);
-}
-
-static void finish_transfers(void)
+/* They are told later: what is made of an answer is no part of the time of those behind it. */
+static void note_ended(const struct loop_pool *pool)
 {
     CURLMsg *msg;
     int left;
 
-    while ((msg = curl_multi_info_read(loop.multi, &left)) != NULL) {
-        CURL *easy = msg->easy_handle;
-        CURLcode rc = msg->data.result;
+    while ((msg = curl_multi_info_read(pool->multi, &left)) != NULL) {
         struct loop_transfer *t;
 
         if (msg->msg != CURLMSG_DONE)
             continue;
-        curl_easy_getinfo(easy, CURLINFO_PRIVATE, &t);
-        curl_multi_remove_handle(loop.multi, easy);
-        t->done(t->arg, rc);
+        curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &t);
+        t->result = msg->data.result;
+        t->ended_at = loop_now();
+        *loop.ended_end = t;
+        loop.ended_end = &t->next;
+    }
+}
+
+static void act(const struct loop_pool *pool, curl_socket_t fd, int what)
+{
+    int running;
+
+    curl_multi_socket_action(pool->multi, fd, what, &running);
+    note_ended(pool);
+}
+
+static void fire_curl_timer(void *pool)
+{
+    act(pool, CURL_SOCKET_TIMEOUT, 0);
+}
+
+static struct loop_pool *pool_create(void)
+{
+    struct loop_pool *pool = must(calloc(1, sizeof *pool));
+
+    pool->multi = must(curl_multi_init());
+    pool->timer = (struct loop_timer){.fire = fire_curl_timer, .arg = pool};
+    curl_multi_setopt(pool->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+    curl_multi_setopt(pool->multi, CURLMOPT_SOCKETDATA, pool);
+    curl_multi_setopt(pool->multi, CURLMOPT_TIMERFUNCTION, on_curl_timeout);
+    curl_multi_setopt(pool->multi, CURLMOPT_TIMERDATA, pool);
+    curl_multi_setopt(pool->multi, CURLMOPT_PIPELINING, CURLPIPE_MULTIPLEX);
+    return pool;
+}
+
+/* The first that has room: so those behind come to rest when there is less to do. */
+static struct loop_pool *pool_with_room(void)
+{
+    struct loop_pool **p = &loop.pools;
+
+    while (*p != NULL && (*p)->transfers == POOL_TRANSFERS)
+        p = &(*p)->next;
+    if (*p == NULL)
+        *p = pool_create();
+    return *p;
+}
+
+void loop_transfer_start(CURL *easy, struct loop_transfer *t)
+{
+    t->easy = easy;
+    t->pool = pool_with_room();
+    t->next = NULL;
+    t->ended_at = 0;
+    curl_easy_setopt(easy, CURLOPT_PRIVATE, t);
+    curl_easy_setopt(easy, CURLOPT_SHARE, loop.share);
+    if (curl_multi_add_handle(t->pool->multi, easy) != CURLM_OK)
+        abort();
+    t->pool->transfers++;
+    act(t->pool, CURL_SOCKET_TIMEOUT, 0); /* it does not wait for those that start behind it */
+}
+
+static void take_out(struct loop_transfer *t)
+{
+    struct loop_transfer **p = &loop.ended;
+
+    while (*p != t)
+        p = &(*p)->next;
+    *p = t->next;
+    if (loop.ended_end == &t->next)
+        loop.ended_end = p;
+}
+
+void loop_transfer_cancel(struct loop_transfer *t)
+{
+    if (t->pool == NULL)
+        return;
+    if (t->ended_at != 0)
+        take_out(t);
+    curl_multi_remove_handle(t->pool->multi, t->easy);
+    t->pool->transfers--;
+    t->pool = NULL;
+}
+
+static void finish_transfers(void)
+{
+    while (loop.ended != NULL) {
+        struct loop_transfer *t = loop.ended;
+
+        loop_transfer_cancel(t);
+        t->done(t->arg, t->result);
     }
 }
 
@@ -291,19 +371,23 @@ void loop_init(void)
 {
     loop.epoll = epoll_create1(EPOLL_CLOEXEC);
     loop.signals = signal_fd();
-    loop.multi = curl_multi_init();
-    if (loop.epoll < 0 || loop.signals < 0 || loop.multi == NULL)
+    if (loop.epoll < 0 || loop.signals < 0)
         abort();
-    loop.curl_timer.fire = fire_curl_timer;
-    curl_multi_setopt(loop.multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-    curl_multi_setopt(loop.multi, CURLMOPT_TIMERFUNCTION, on_curl_timeout);
-    curl_multi_setopt(loop.multi, CURLMOPT_PIPELINING, CURLPIPE_MULTIPLEX);
+    loop.ended_end = &loop.ended;
+    loop.share = must(curl_share_init());
+    curl_share_setopt(loop.share, CURLSHOPT_SHARE, CURL_LOCK_DATA_DNS);
+    curl_share_setopt(loop.share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
     loop_watch(loop.signals, false, read_signal, NULL);
 }
 
 void loop_finish(void)
 {
-    curl_multi_cleanup(loop.multi);
+    for (struct loop_pool *pool = loop.pools, *next; pool != NULL; pool = next) {
+        next = pool->next;
+        curl_multi_cleanup(pool->multi);
+        free(pool);
+    }
+    curl_share_cleanup(loop.share);
     close(loop.signals);
     close(loop.epoll);
     free(loop.watches);
@@ -319,12 +403,12 @@ static void dispatch(const struct epoll_event *ev)
 
     if (w->events == 0)
         return; /* unwatched earlier in this round */
-    if (!w->curl)
+    if (w->pool == NULL)
         w->ready(w->arg);
     else
-        act(ev->data.fd, (e & EPOLLIN ? CURL_CSELECT_IN : 0) |
-                             (e & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
-                             (e & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0));
+        act(w->pool, ev->data.fd,
+            (e & EPOLLIN ? CURL_CSELECT_IN : 0) | (e & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
+                (e & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0));
 }
 
 /*

@@ -41,12 +41,20 @@ void loop_on_stop_signal(void (*fire)(void *arg), void *arg);
 void loop_timer_set(struct loop_timer *t, int64_t delay_ms);
 void loop_timer_stop(struct loop_timer *t);
 
-/* Start a transfer; done() runs later, never from here. The easy handle stays the caller's. */
+/*
+ * A transfer, in the caller's memory. It is sent at once; done() runs in a later round, or in this
+ * one, but never from here. The easy handle stays the caller's.
+ */
 struct loop_transfer {
     void (*done)(void *arg, CURLcode rc);
     void *arg;
+    int64_t ended_at; /* when the last of the answer was read, as of loop_now(); 0: it was not */
+    struct loop_pool *pool; /* private: where it is under way, or ended; NULL: it is not */
+    struct loop_transfer *next;
+    CURLcode result;
+    CURL *easy;
 };
 void loop_transfer_start(CURL *easy, struct loop_transfer *t);
-void loop_transfer_cancel(CURL *easy); /* done() will not run */
+void loop_transfer_cancel(struct loop_transfer *t); /* done() will not run; nothing if it has */
 
 #endif
