@@ -153,7 +153,7 @@ static struct call *call_to(const struct llm_endpoint *endpoint, int64_t timeout
 
 /* ---- the record ---- */
 
-static struct json_object *element_of(const struct call *c)
+static struct json_object *element_of(struct call *c)
 {
     const char *text = call_element(a, c);
     struct json_object *element;
@@ -524,7 +524,7 @@ START_TEST(secrets_are_nowhere_in_the_record)
         c->provider_request_id = text;
         llm_fail(&c->answer, LLM_SERVER_ERROR, text);
     }
-    told = call_content(a, c, &len, &replaced);
+    told = call_content(c, &len, &replaced);
     ck_assert_uint_eq(strlen(told), len);
     ck_assert_ptr_null(strstr(told, "s3cret"));
     ck_assert_ptr_null(strstr(told, "sk-ant"));
@@ -561,7 +561,7 @@ START_TEST(what_cannot_be_stored_is_replaced_and_counted)
 
     c->answer.content = contents[_i].bytes;
     c->answer.content_len = contents[_i].len;
-    content = call_content(a, c, &len, &replaced);
+    content = call_content(c, &len, &replaced);
     ck_assert_str_eq(content, contents[_i].stored);
     ck_assert_uint_eq(len, strlen(contents[_i].stored));
     ck_assert_uint_eq(replaced, contents[_i].replaced);

@@ -398,6 +398,7 @@ void call_refuse(struct call *c)
         call_stop(c, LLM_CANCELLED, "the call was not made: it could not be recorded");
     else
         llm_fail(&c->answer, LLM_INVALID_RESPONSE, "the answer could not be stored");
+    c->content = NULL;
     c->answer.content = c->answer.model = c->answer.id = c->answer.finish_reason = NULL;
     c->answer.content_len = 0;
     c->provider_request_id = NULL;
@@ -433,12 +434,18 @@ static void put_count(struct json_out *o, const char *key, int64_t n)
         json_put_int(o, key, n);
 }
 
-const char *call_content(struct arena *a, const struct call *c, size_t *len, size_t *replaced)
+const char *call_content(struct call *c, size_t *len, size_t *replaced)
 {
-    struct buf *b = buf_create(a, 4 * (size_t)CALL_ANSWER_MAX);
+    struct buf *b;
 
-    *replaced = utf8_store(b, c->answer.content, c->answer.content_len);
-    return redact(a, buf_text(b), b->len, len);
+    if (c->content == NULL) {
+        b = buf_create(c->arena, 4 * (size_t)CALL_ANSWER_MAX);
+        c->replaced = utf8_store(b, c->answer.content, c->answer.content_len);
+        c->content = redact(c->arena, buf_text(b), b->len, &c->content_len);
+    }
+    *len = c->content_len;
+    *replaced = c->replaced;
+    return c->content;
 }
 
 /* What the trace keeps of the texts; it says so if that is nothing. */
@@ -447,20 +454,28 @@ static bool content_kept(void)
     return config_bool("TRACE_CONTENT");
 }
 
-static void put_request(struct arena *a, struct json_out *o, const struct call *c)
+/* It is the same in the intent and in the result. */
+static const char *request_told(struct call *c)
 {
+    struct buf *b;
+    struct json_out o;
     size_t len;
 
-    json_begin(o, "request", '{');
-    put_text(a, o, "prompt", content_kept() ? c->prompt.user : NULL);
-    put_text(a, o, "system", content_kept() ? c->prompt.system : NULL);
-    put_text(a, o, "model", c->model);
-    json_put_raw(o, "parameters",
-                 redact(a, c->request.parameters, strlen(c->request.parameters), &len));
+    if (c->told != NULL)
+        return c->told;
+    b = buf_create(c->arena, 8 * (size_t)CALL_ANSWER_MAX);
+    o = (struct json_out){b, false};
+    json_begin(&o, NULL, '{');
+    put_text(c->arena, &o, "prompt", content_kept() ? c->prompt.user : NULL);
+    put_text(c->arena, &o, "system", content_kept() ? c->prompt.system : NULL);
+    put_text(c->arena, &o, "model", c->model);
+    json_put_raw(&o, "parameters",
+                 redact(c->arena, c->request.parameters, strlen(c->request.parameters), &len));
     if (!isnan(c->endpoint->temperature))
-        json_put_number(o, "temperature", c->endpoint->temperature);
-    json_put_int(o, "max_tokens", c->endpoint->max_tokens);
-    json_end(o, '}');
+        json_put_number(&o, "temperature", c->endpoint->temperature);
+    json_put_int(&o, "max_tokens", c->endpoint->max_tokens);
+    json_end(&o, '}');
+    return c->told = buf_text(b);
 }
 
 static bool has_usage(const struct llm_answer *w)
@@ -483,7 +498,7 @@ static void put_usage(struct json_out *o, const struct llm_answer *w)
     json_end(o, '}');
 }
 
-static void put_response(struct arena *a, struct json_out *o, const struct call *c)
+static void put_response(struct arena *a, struct json_out *o, struct call *c)
 {
     const struct llm_answer *w = &c->answer;
     size_t len, replaced;
@@ -495,7 +510,7 @@ static void put_response(struct arena *a, struct json_out *o, const struct call 
     }
     json_begin(o, "response", '{');
     if (w->content != NULL && content_kept()) {
-        content = call_content(a, c, &len, &replaced);
+        content = call_content(c, &len, &replaced);
         json_put_bytes(o, "content", content, len);
         if (replaced > 0)
             json_put_int(o, "replaced_characters", (int64_t)replaced);
@@ -532,7 +547,7 @@ static void put_outcome(struct arena *a, struct json_out *o, const struct call *
     put_text(a, o, "provider_request_id", c->provider_request_id);
 }
 
-const char *call_element(struct arena *a, const struct call *c)
+const char *call_element(struct arena *a, struct call *c)
 {
     struct buf *b = buf_create(a, 16 * (size_t)CALL_ANSWER_MAX);
     struct json_out o = {b, false};
@@ -554,7 +569,7 @@ const char *call_element(struct arena *a, const struct call *c)
     json_put_text(&o, "price_as_of", c->price_as_of);
     if (!content_kept())
         json_put_bool(&o, "content_kept", false);
-    put_request(a, &o, c);
+    json_put_raw(&o, "request", request_told(c));
     put_response(a, &o, c);
     json_end(&o, '}');
     return buf_text(b);

@@ -43,6 +43,9 @@ struct call {
     bool idle, sent, address_refused;
     size_t header_bytes;
     struct buf body;
+    const char *content,
+        *told; /* the answer's text, the request, as they are stored; NULL: not yet */
+    size_t content_len, replaced;
     const struct llm_prices *prices;
     const char *lesson_id;
     CURL *easy;
@@ -72,13 +75,14 @@ void call_stop(struct call *c, enum llm_failure failure, const char *error);
 void call_refuse(struct call *c);
 
 /* The element of llm_calls, without secrets, storable as text; in the arena given. */
-const char *call_element(struct arena *a, const struct call *c);
+const char *call_element(struct arena *a, struct call *c);
 
 /* Why it failed, as it is stored: not in the provider's words where no content is. Logs have
  * answer.own_error. */
 const char *call_error(const struct call *c);
 
-/* The answer's text as it is stored: redacted, well-formed; *replaced counts what was not. */
-const char *call_content(struct arena *a, const struct call *c, size_t *len, size_t *replaced);
+/* The answer's text as it is stored: redacted, well-formed; *replaced counts what was not. It lives
+ * as long as the call. */
+const char *call_content(struct call *c, size_t *len, size_t *replaced);
 
 #endif

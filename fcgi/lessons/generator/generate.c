@@ -46,6 +46,7 @@ struct generation {
     struct loop_timer timer; /* a wait before the next try */
     bool generated;          /* how it ended, once it has */
     int refusals;            /* so often the result was not taken; STUCK: never will be */
+    int writes;              /* not stored yet, of which it is to be told */
 
     struct decisions *decisions;
     struct buf *summary; /* of what failed */
@@ -116,10 +117,18 @@ static void take_out(struct generation *g)
     in_flight--;
 }
 
+/* The usual has none, and thousands of others do. */
+static void forget_writes(struct generation *g)
+{
+    if (g->writes > 0)
+        store_forget(g);
+    g->writes = 0;
+}
+
 static void destroy(struct generation *g)
 {
     loop_timer_stop(&g->timer);
-    store_forget(g);
+    forget_writes(g);
     call_destroy(g->call);
     take_out(g);
     stuck -= g->refusals == STUCK;
@@ -197,10 +206,22 @@ static struct job_progress progress(struct generation *g, struct arena *a, bool 
     };
 }
 
+static void add_write(struct generation *g, struct store_write *w,
+                      void (*done)(void *, bool, const struct err *))
+{
+    w->done = done;
+    w->arg = g;
+    store_add(w);
+    g->writes += done != NULL;
+}
+
 static void result_stored(void *arg, bool held, const struct err *failed)
 {
+    struct generation *g = arg;
+
+    g->writes--;
     if (!held && failed == NULL)
-        lost(arg, "lease or lesson gone");
+        lost(g, "lease or lesson gone");
 }
 
 static void record(struct generation *g, void (*done)(void *, bool, const struct err *))
@@ -209,9 +230,7 @@ static void record(struct generation *g, void (*done)(void *, bool, const struct
     struct job_progress p = progress(g, w->arena, true);
 
     job_record(&w->call, w->arena, context.me, &(struct job_name){g->lesson_id, g->trace_id}, &p);
-    w->done = done;
-    w->arg = g;
-    store_add(w);
+    add_write(g, w, done);
 }
 
 static void log_end(const struct generation *g, bool held)
@@ -250,6 +269,7 @@ static void finish_stored(void *arg, bool held, const struct err *refused)
 {
     struct generation *g = arg;
 
+    g->writes--;
     if (refused != NULL) {
         finish_refused(g, refused);
         return;
@@ -264,9 +284,7 @@ static void finish(struct generation *g, struct store_write *w, const struct job
 
     job_finish(&w->call, w->arena, context.me, &(struct job_name){g->lesson_id, g->trace_id}, &p,
                r);
-    w->done = finish_stored;
-    w->arg = g;
-    store_add(w);
+    add_write(g, w, finish_stored);
     g->generated = r->generated;
 }
 
@@ -307,9 +325,11 @@ static void succeed(struct generation *g)
 {
     struct store_write *w = store_write_create();
     struct job_result r = {.generated = true, .duration_ms = total_ms(g)};
+    const char *content;
     size_t replaced;
 
-    r.content = call_content(w->arena, g->call, &r.content_len, &replaced);
+    content = call_content(g->call, &r.content_len, &replaced);
+    r.content = arena_memdup(w->arena, content, r.content_len);
     r.title = markdown_title(w->arena, r.content);
     r.response_data = response_data(g, w->arena, r.title, r.content);
     r.provider_used = endpoint_of(g)->name;
@@ -438,6 +458,7 @@ static void intent_stored(void *arg, bool held, const struct err *refused)
     int64_t timeout = endpoint_of(g)->attempt_timeout_ms;
     const char *before;
 
+    g->writes--;
     if (!held && refused == NULL) {
         lost(g, "lease or lesson gone");
         return;
@@ -618,7 +639,7 @@ static void release(struct generation *g)
     struct store_write *w;
 
     loop_timer_stop(&g->timer);
-    store_forget(g);
+    forget_writes(g);
     if (g->call != NULL && !g->call->ended) {
         call_stop(g->call, LLM_CANCELLED,
                   g->call->easy != NULL ? "the service was stopped during this call"

@@ -128,12 +128,14 @@ int markdown_sections(const char *text)
     return n ? n : 1;
 }
 
+/* word: of small letters. */
 static bool contains(const struct line *line, const char *word)
 {
     size_t len = strlen(word);
 
     for (size_t i = 0; i + len <= line->len; i++)
-        if (strncasecmp(line->text + i, word, len) == 0)
+        if (tolower((unsigned char)line->text[i]) == *word &&
+            strncasecmp(line->text + i, word, len) == 0)
             return true;
     return false;
 }
