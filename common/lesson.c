@@ -8,11 +8,6 @@
 
 enum { RACES_MAX = 5, DAY_S = 24 * 60 * 60 };
 
-/*
- * The second branch answers a request that made its lesson before: under the same key, or under the
- * same id, when the commit's acknowledgement was lost and the segment is sent again. Each of the
- * two is a look into a unique index: with OR between them all lessons of the owner may be read.
- */
 static const struct db_statement create = {
     "lesson_create",
     "WITH queue AS ("
@@ -31,24 +26,35 @@ static const struct db_statement create = {
     "    FROM lesson),"
     " job AS ("
     "  INSERT INTO generation_jobs (lesson_id, trace_id, owner, provider, model)"
-    "  SELECT id, $7::uuid, owner, options->>'provider', options->>'model' FROM lesson),"
-    " made AS NOT MATERIALIZED ("
+    "  SELECT id, $7::uuid, owner, options->>'provider', options->>'model' FROM lesson)"
+    "SELECT 'created', id, row_to_json(r)"
+    "  FROM (SELECT id, title, outline, options, content, status, error_message, owner, created_at,"
+    "               updated_at, ARRAY[$7::uuid] AS trace_ids FROM lesson) r",
+    11,
+};
+
+/*
+ * Why nothing was created. Its lesson was made before: under the same key, or under the same id,
+ * when the commit's acknowledgement was lost and the segment was sent again. Each of the two is a
+ * look into a unique index: with OR between them all lessons of the owner may be read. Or there are
+ * too many, which says less. Or, with no row, what was in the way is not there any more.
+ */
+static const struct db_statement explain = {
+    "lesson_explain",
+    "WITH made AS MATERIALIZED ("
     "  SELECT id FROM lessons WHERE id = $1::uuid "
     "  UNION ALL "
-    "  SELECT id FROM lessons WHERE $6 IS NOT NULL AND owner = $2 AND idempotency_key = $6)"
-    "SELECT 'created', r.id, row_to_json(r)"
-    "  FROM (SELECT id, title, outline, options, content, status, error_message, owner, created_at,"
-    "               updated_at, ARRAY[$7::uuid] AS trace_ids FROM lesson) r "
-    "UNION ALL "
+    "  SELECT id FROM lessons WHERE owner = $2 AND idempotency_key = $5)"
     "SELECT CASE WHEN id = $1::uuid THEN 'created'"
-    "            WHEN outline = $4 AND options = $5::jsonb THEN 'same' ELSE 'other' END,"
+    "            WHEN outline = $3 AND options = $4::jsonb THEN 'same' ELSE 'other' END,"
     "       id, (SELECT row_to_json(v) FROM lesson_full v WHERE v.id = l.id)"
-    "  FROM lessons l"
-    " WHERE id IN (SELECT id FROM made) AND NOT EXISTS (SELECT FROM lesson) "
+    "  FROM lessons l WHERE id IN (SELECT id FROM made) "
     "UNION ALL "
-    "SELECT CASE WHEN spent THEN 'spent' ELSE 'full' END, NULL, NULL FROM queue"
+    "SELECT CASE WHEN spent THEN 'spent' ELSE 'full' END, NULL, NULL"
+    "  FROM (SELECT count(*) >= $6::int AS busy, user_tokens_spent($2, $7::bigint) AS spent"
+    "          FROM (SELECT FROM generation_jobs WHERE owner = $2 LIMIT $6::int) j) queue"
     " WHERE (busy OR spent) AND NOT EXISTS (SELECT FROM made)",
-    11,
+    7,
 };
 
 static const struct db_statement regenerate = {
@@ -163,24 +169,37 @@ static bool is_true(const struct db_rows *rows, int col)
     return v != NULL && strcmp(v, "t") == 0;
 }
 
+/* One row, or none: then another's insert of the same key was in the way, and is not seen yet. */
+static bool create_once(struct db *db, struct arena *a, const struct db_identity *who,
+                        const struct db_call *made, const struct db_call *why, int deadline_ms,
+                        struct db_rows **rows, struct err *e)
+{
+    if (!db_run(db, a, who, made, 1, rows, DB_RETRY, deadline_ms, e))
+        return false;
+    return db_count(*rows) > 0 || db_run(db, a, who, why, 1, rows, DB_RETRY, deadline_ms, e);
+}
+
 const char *lesson_create(struct db *db, struct arena *a, const struct db_identity *who,
                           const struct lesson_request *r, const struct lesson_limits *limits,
                           int deadline_ms, const char **id, struct err *e)
 {
     char lesson_id[UUID_SIZE], trace_id[UUID_SIZE];
+    struct db_arg queued_max = db_arg_int(a, limits->queued_max), tokens = tokens_max(a, limits);
     struct db_rows *rows = NULL;
-    struct db_call call;
+    struct db_call made, why;
 
     uuid_create(lesson_id);
     uuid_create(trace_id);
-    call = (struct db_call){
-        &create,
-        {db_arg(lesson_id), db_arg(who->user), db_arg(r->title), db_arg(r->outline),
-         db_arg(r->options), db_arg(r->idempotency_key), db_arg(trace_id), db_arg(who->request_id),
-         db_arg_int(a, limits->queued_max), tokens_max(a, limits), trace_content()}};
-    /* Whoever waits for another's insert of the same key does not see it yet: the next try does. */
+    made = (struct db_call){&create,
+                            {db_arg(lesson_id), db_arg(who->user), db_arg(r->title),
+                             db_arg(r->outline), db_arg(r->options), db_arg(r->idempotency_key),
+                             db_arg(trace_id), db_arg(who->request_id), queued_max, tokens,
+                             trace_content()}};
+    why = (struct db_call){&explain,
+                           {db_arg(lesson_id), db_arg(who->user), db_arg(r->outline),
+                            db_arg(r->options), db_arg(r->idempotency_key), queued_max, tokens}};
     for (int i = 0; i < RACES_MAX && (rows == NULL || db_count(rows) == 0); i++)
-        if (!db_run(db, a, who, &call, 1, &rows, DB_RETRY, deadline_ms, e))
+        if (!create_once(db, a, who, &made, &why, deadline_ms, &rows, e))
             return NULL;
     if (db_count(rows) == 0) {
         err_set(e, ERR_CONFLICT, "idempotency-key: its lesson is being made or deleted right now");
