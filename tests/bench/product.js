@@ -38,7 +38,7 @@ export const basic = ({ user, password }) =>
   `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
 
 // Teachers: a thousand generations are not one user's. `crowd` has the Authorization of each.
-const CROWD = Array.from({ length: 64 }, (_, i) => ({ user: `teacher-${i}`, password: `p${i}` }));
+const CROWD = Array.from({ length: 500 }, (_, i) => ({ user: `teacher-${i}`, password: `p${i}` }));
 
 export async function startProduct({ env = {}, runDir } = {}) {
   const stack = await startStack({ env: { ...SETTINGS, ...env }, runDir });
