@@ -138,45 +138,30 @@ enum { PROGRESS_ARGS = 13 };
     " AND ((slot = $2 AND epoch = $3::bigint)"                                                     \
     "      OR (slot IS NULL AND lost_slot = $2 AND lost_epoch = $3::bigint))"
 
-/* Too late for the job, but the call was made, if this and what follows hold: the trace says so. */
-#define LATE_CALL                                                                                  \
-    "  UPDATE lesson_traces t"                                                                     \
-    "     SET (llm_calls, llm_call_count) = (SELECT calls, jsonb_array_length(calls)"              \
-    "  FROM (SELECT trace_put_call(t.llm_calls, trace_lose_call($5::jsonb)) AS calls OFFSET 0)"    \
-    "       AS put)"                                                                               \
-    "   WHERE t.id = $4::uuid AND NOT EXISTS (SELECT FROM job) AND "
-#define CALL_ENDED "($5::jsonb ->> 'success' IS NOT NULL)"
+/* Too late for the job, but the call was made: its trace says so. */
+#define LATE_CALL(asked)                                                                           \
+    "CASE WHEN count(*) = 0 THEN trace_put_late($4::uuid, $5::jsonb, " asked ") END"
 
 /* OFFSET 0: the calls are reckoned once. */
-#define RECORD                                                                                     \
+#define RECORD(asked)                                                                              \
     "WITH job AS ("                                                                                \
     "  SELECT trace_id FROM generation_jobs WHERE " FENCE " FOR SHARE),"                           \
     " traced AS ("                                                                                 \
     "  UPDATE lesson_traces t"                                                                     \
     "     SET (llm_calls, llm_call_count) ="                                                       \
     "           (SELECT calls, jsonb_array_length(calls)"                                          \
-    "              FROM (SELECT " CALLS " AS calls OFFSET 0) AS put)," PROGRESS_SET                \
-    " ), late AS (" LATE_CALL
+    "              FROM (SELECT " CALLS " AS calls OFFSET 0) AS put)," PROGRESS_SET ")"            \
+    "SELECT count(*), " LATE_CALL(asked) " FROM job"
 
 /* An intent that comes too late is none: the call will not be made. */
-static const struct db_statement record = {
-    "job_record",
-    RECORD CALL_ENDED ")"
-                      "SELECT count(*) FROM job",
-    PROGRESS_ARGS,
-};
+static const struct db_statement record = {"job_record", RECORD("false"), PROGRESS_ARGS};
 
 /*
  * From the spool, an intent says that the call was made. Its end may stand behind it; if nothing
  * does, it was lost.
  */
-static const struct db_statement record_spooled = {
-    "job_record_spooled",
-    RECORD "(" CALL_ENDED " OR NOT t.llm_calls @>"
-           " jsonb_build_array(jsonb_build_object('span_id', $5::jsonb -> 'span_id'))))"
-           "SELECT count(*) FROM job",
-    PROGRESS_ARGS,
-};
+static const struct db_statement record_spooled = {"job_record_spooled", RECORD("true"),
+                                                   PROGRESS_ARGS};
 
 /*
  * Locks lesson, job, trace, in this order: the order of a DELETE of the lesson. No trace ends with
@@ -206,10 +191,10 @@ static const struct db_statement finish = {
     "         (llm_calls, llm_call_count, fallback_providers) ="
     "           (SELECT calls, jsonb_array_length(calls), trace_fallbacks(calls)"
     "              FROM (SELECT trace_end_calls(" CALLS ") AS calls OFFSET 0) AS put)," PROGRESS_SET
-    " ), late AS (" LATE_CALL CALL_ENDED ")"
+    ")"
     "SELECT count(*), count(CASE WHEN NOT EXISTS (SELECT FROM lesson_traces WHERE id = $4::uuid)"
-    "                            THEN user_tokens_add(owner, $12::bigint) END)"
-    "  FROM job",
+    "                            THEN user_tokens_add(owner, $12::bigint) END),"
+    "       " LATE_CALL("false") " FROM job",
     20,
 };
 

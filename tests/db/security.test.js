@@ -283,7 +283,6 @@ const words = async (sql) => (await operator.run(sql)).split('\n').filter(Boolea
 // The rights of another role are on loan in these alone, for what the caller's cannot do.
 const DEFINERS = {
   'api_token_use(text)': ['lesson_api'], // whose token it is, of a table that nobody may read
-  'trace_count_tokens()': [], // a trigger's
   'trace_roll_up(interval)': ['lesson_admin', 'lesson_api'], // sums of everybody's, into a table of sums
   'trace_search_every(text)': ['lesson_admin'], // an index that row security keeps LIKE from
   'trace_search_own(text)': ['lesson_api'], // the same, of the caller's rows
