@@ -140,7 +140,7 @@ const storing = {
   name: 'store',
   title: 'generations ended, through one connection',
   run: (context) =>
-    withStack(context, {}, async (stack) => {
+    withStack(context, { inFlight: RESULTS }, async (stack) => {
       const dir = mkdtempSync(join(tmpdir(), 'bench-perf.'));
       let tables;
 
