@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "common/config.h"
+#include "common/instant.h"
 #include "common/uuid.h"
 
 enum { RACES_MAX = 5, DAY_S = 24 * 60 * 60 };
@@ -169,14 +170,27 @@ static bool is_true(const struct db_rows *rows, int col)
     return v != NULL && strcmp(v, "t") == 0;
 }
 
-/* One row, or none: then another's insert of the same key was in the way, and is not seen yet. */
+/* One row, or none: what was in the way is not there any more. */
 static bool create_once(struct db *db, struct arena *a, const struct db_identity *who,
                         const struct db_call *made, const struct db_call *why, int deadline_ms,
                         struct db_rows **rows, struct err *e)
 {
+    int64_t begin = instant_now(), took_ms;
+
     if (!db_run(db, a, who, made, 1, rows, DB_RETRY, deadline_ms, e))
         return false;
+    took_ms = (instant_now() - begin) / 1000;
+    if (took_ms > 0 && took_ms < deadline_ms)
+        deadline_ms -= (int)took_ms;
     return db_count(*rows) > 0 || db_run(db, a, who, why, 1, rows, DB_RETRY, deadline_ms, e);
+}
+
+static bool refuse_race(const struct lesson_request *r, struct err *e)
+{
+    if (r->idempotency_key == NULL)
+        return err_set(e, ERR_UNAVAILABLE, "queue: it is full and is not, again and again");
+    return err_set(e, ERR_CONFLICT,
+                   "idempotency-key: its lesson is being made or deleted right now");
 }
 
 const char *lesson_create(struct db *db, struct arena *a, const struct db_identity *who,
@@ -202,7 +216,7 @@ const char *lesson_create(struct db *db, struct arena *a, const struct db_identi
         if (!create_once(db, a, who, &made, &why, deadline_ms, &rows, e))
             return NULL;
     if (db_count(rows) == 0) {
-        err_set(e, ERR_CONFLICT, "idempotency-key: its lesson is being made or deleted right now");
+        refuse_race(r, e);
         return NULL;
     }
     if (is("full", rows) || is("spent", rows)) {

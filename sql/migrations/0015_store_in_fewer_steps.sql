@@ -20,7 +20,8 @@ $$;
 REVOKE EXECUTE ON FUNCTION trace_put_late FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION trace_put_late TO lesson_worker;
 
--- Most writes change nothing of what the text is made of.
+-- Most writes change nothing of what the text is made of. After a change of trace_text() it is made anew by
+-- UPDATE lesson_traces SET search_text = NULL.
 CREATE OR REPLACE FUNCTION trace_derive_text() RETURNS trigger
     LANGUAGE plpgsql
     AS $$

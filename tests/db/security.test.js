@@ -371,6 +371,20 @@ describe('the catalogue', () => {
   });
 
   // A unique index or a foreign key looks past row security: what it says of a value must be the caller's own to know.
+  test('lets everyone who may change the tokens of a trace count them', async () => {
+    const told = await operator.rows(
+      `SELECT rolname, has_column_privilege(oid, 'lesson_traces', 'total_tokens', 'UPDATE') AS changes,
+              has_function_privilege(oid, 'user_tokens_add(text, bigint)', 'EXECUTE') AS counts
+         FROM pg_roles WHERE rolname LIKE 'lesson\\_%'`,
+    );
+
+    assert.ok(told.some(({ changes }) => changes));
+    assert.deepEqual(
+      told.filter(({ changes, counts }) => changes && !counts),
+      [],
+    );
+  });
+
   test('has no key that tells of the rows of another', async () => {
     const keys = await operator.rows(
       `SELECT i.indrelid::regclass::text AS "table", a.attname AS first, format_type(a.atttypid, NULL) AS type, i.indnatts AS columns

@@ -97,7 +97,7 @@ static void check_retry(const struct call *c)
     must(d.wait_ms >= 0 && d.wait_ms <= RETRY_AFTER_MAX_MS && d.wait_ms < s.left_ms);
 }
 
-static void check_record(struct arena *a, const struct call *c)
+static void check_record(struct arena *a, struct call *c)
 {
     const char *element = call_element(a, c), *content;
     size_t len = strlen(element), replaced;

@@ -217,7 +217,7 @@ static void take_answer(struct call *c, CURLcode rc)
     const char *id = c->endpoint->provider->request_id_header;
 
     c->ended = true;
-    c->duration_ms = (c->transfer.ended_at ? c->transfer.ended_at : loop_now()) - c->started_at;
+    c->duration_ms = loop_now() - c->started_at;
     curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &c->status);
     read_timing(c);
     c->retry_after_ms = read_retry_after(c);
@@ -354,6 +354,9 @@ static void set_safety(CURL *easy, bool tls)
 void call_start(struct call *c, int64_t timeout_ms, const struct llm_prices *prices,
                 const char *lesson_id, void (*done)(struct call *c), void *arg)
 {
+    bool tls = strncasecmp(c->request.url, "https:", 6) == 0;
+    const char *before;
+
     c->prices = prices;
     c->lesson_id = lesson_id;
     c->done = done;
@@ -365,7 +368,7 @@ void call_start(struct call *c, int64_t timeout_ms, const struct llm_prices *pri
     c->easy = curl_easy_init();
     if (c->easy == NULL)
         abort();
-    set_safety(c->easy, strncasecmp(c->request.url, "https:", 6) == 0);
+    set_safety(c->easy, tls);
     set_headers(c);
     curl_easy_setopt(c->easy, CURLOPT_URL, c->request.url);
     curl_easy_setopt(c->easy, CURLOPT_POSTFIELDS, c->request.body);
@@ -380,7 +383,9 @@ void call_start(struct call *c, int64_t timeout_ms, const struct llm_prices *pri
     curl_easy_setopt(c->easy, CURLOPT_OPENSOCKETDATA, c);
     curl_easy_setopt(c->easy, CURLOPT_PREREQFUNCTION, on_request);
     curl_easy_setopt(c->easy, CURLOPT_PREREQDATA, c);
-    loop_transfer_start(c->easy, &c->transfer);
+    before = word_enter(NULL); /* other calls get on with it */
+    loop_transfer_start(c->easy, tls, &c->transfer);
+    word_leave(before);
 }
 
 void call_stop(struct call *c, enum llm_failure failure, const char *error)
@@ -436,12 +441,15 @@ static void put_count(struct json_out *o, const char *key, int64_t n)
 
 const char *call_content(struct call *c, size_t *len, size_t *replaced)
 {
-    struct buf *b;
-
     if (c->content == NULL) {
-        b = buf_create(c->arena, 4 * (size_t)CALL_ANSWER_MAX);
+        struct arena *a = arena_create();
+        struct buf *b = buf_create(a, 4 * (size_t)CALL_ANSWER_MAX);
+        const char *text;
+
         c->replaced = utf8_store(b, c->answer.content, c->answer.content_len);
-        c->content = redact(c->arena, buf_text(b), b->len, &c->content_len);
+        text = redact(a, buf_text(b), b->len, &c->content_len);
+        c->content = arena_memdup(c->arena, text, c->content_len);
+        arena_destroy(a);
     }
     *len = c->content_len;
     *replaced = c->replaced;
@@ -454,28 +462,35 @@ static bool content_kept(void)
     return config_bool("TRACE_CONTENT");
 }
 
-/* It is the same in the intent and in the result. */
-static const char *request_told(struct call *c)
+static const char *request_text(struct arena *a, const struct call *c)
 {
-    struct buf *b;
-    struct json_out o;
+    struct buf *b = buf_create(a, 8 * (size_t)CALL_ANSWER_MAX);
+    struct json_out o = {b, false};
     size_t len;
 
-    if (c->told != NULL)
-        return c->told;
-    b = buf_create(c->arena, 8 * (size_t)CALL_ANSWER_MAX);
-    o = (struct json_out){b, false};
     json_begin(&o, NULL, '{');
-    put_text(c->arena, &o, "prompt", content_kept() ? c->prompt.user : NULL);
-    put_text(c->arena, &o, "system", content_kept() ? c->prompt.system : NULL);
-    put_text(c->arena, &o, "model", c->model);
+    put_text(a, &o, "prompt", content_kept() ? c->prompt.user : NULL);
+    put_text(a, &o, "system", content_kept() ? c->prompt.system : NULL);
+    put_text(a, &o, "model", c->model);
     json_put_raw(&o, "parameters",
-                 redact(c->arena, c->request.parameters, strlen(c->request.parameters), &len));
+                 redact(a, c->request.parameters, strlen(c->request.parameters), &len));
     if (!isnan(c->endpoint->temperature))
         json_put_number(&o, "temperature", c->endpoint->temperature);
     json_put_int(&o, "max_tokens", c->endpoint->max_tokens);
     json_end(&o, '}');
-    return c->told = buf_text(b);
+    return buf_text(b);
+}
+
+/* It is the same in the intent and in the result. */
+static const char *request_told(struct call *c)
+{
+    if (c->told == NULL) {
+        struct arena *a = arena_create();
+
+        c->told = arena_strdup(c->arena, request_text(a, c));
+        arena_destroy(a);
+    }
+    return c->told;
 }
 
 static bool has_usage(const struct llm_answer *w)

@@ -43,8 +43,8 @@ struct call {
     bool idle, sent, address_refused;
     size_t header_bytes;
     struct buf body;
-    const char *content,
-        *told; /* the answer's text, the request, as they are stored; NULL: not yet */
+    const char *content; /* the answer's text as it is stored; NULL: not made yet */
+    const char *told;    /* so the request */
     size_t content_len, replaced;
     const struct llm_prices *prices;
     const char *lesson_id;

@@ -117,7 +117,7 @@ static void take_out(struct generation *g)
     in_flight--;
 }
 
-/* The usual has none, and thousands of others do. */
+/* To look for them takes a look at those of all generations: most that end have none. */
 static void forget_writes(struct generation *g)
 {
     if (g->writes > 0)

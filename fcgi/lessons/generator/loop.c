@@ -16,17 +16,22 @@ enum {
     TIMERS_FIRST = 64,
     WAIT_MAX_MS = 60000,
     POOL_TRANSFERS = 200,
+    POOL_REST_MS = 60000,
 };
 
 /*
  * Some transfers, and the connections that they left for the next. Where one connection carries one
  * transfer, curl looks for an idle one among all of a host: with thousands in one multi handle that
- * takes longer than all the rest.
+ * takes longer than all the rest. So there are several, for plain HTTP. Those by TLS are in one of
+ * their own, without a limit: mostly HTTP/2, where one connection carries a hundred, and each multi
+ * handle reads the authorities anew, for 25 ms.
  */
 struct loop_pool {
     CURLM *multi;
-    struct loop_timer timer;
+    struct loop_timer timer; /* curl's */
+    struct loop_timer rest;  /* set while it has no transfer; then it is given up */
     struct loop_pool *next;
+    bool tls;
     int transfers;
 };
 
@@ -41,7 +46,7 @@ struct watch {
 static struct {
     int epoll, signals;
     bool stopping;
-    struct loop_pool *pools;                  /* the oldest first: it has always most to do */
+    struct loop_pool *pools;                  /* the oldest first, which are filled first */
     CURLSH *share;                            /* what all of them know: addresses, TLS sessions */
     struct loop_transfer *ended, **ended_end; /* of which nobody was told yet, in their order */
     struct watch *watches;
@@ -146,6 +151,8 @@ static int wait_ms(void)
 {
     int64_t left = loop.heap_used ? loop.heap[1]->at - loop_now() : WAIT_MAX_MS;
 
+    if (loop.ended != NULL)
+        return 0;
     return left < 0 ? 0 : left > WAIT_MAX_MS ? WAIT_MAX_MS : (int)left;
 }
 
@@ -227,7 +234,8 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *pool, void *s
     (void)easy;
     (void)socket_arg;
     if (what == CURL_POLL_REMOVE) {
-        forget(fd);
+        if (watch_of(fd)->pool == pool)
+            forget(fd);
         return 0;
     }
     watch_of(fd)->pool = pool;
@@ -248,7 +256,7 @@ static int on_curl_timeout(CURLM *multi, long ms, void *arg)
     return 0;
 }
 
-/* They are told later: what is made of an answer is no part of the time of those behind it. */
+/* They are told at the end of the round, when curl is not in the middle of something. */
 static void note_ended(const struct loop_pool *pool)
 {
     CURLMsg *msg;
@@ -261,7 +269,7 @@ static void note_ended(const struct loop_pool *pool)
             continue;
         curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &t);
         t->result = msg->data.result;
-        t->ended_at = loop_now();
+        t->ended = true;
         *loop.ended_end = t;
         loop.ended_end = &t->next;
     }
@@ -280,12 +288,33 @@ static void fire_curl_timer(void *pool)
     act(pool, CURL_SOCKET_TIMEOUT, 0);
 }
 
-static struct loop_pool *pool_create(void)
+/* Of itself curl would close idle connections when the next transfer begins, which may be never. */
+static void pool_destroy(struct loop_pool *pool)
+{
+    struct loop_pool **p = &loop.pools;
+
+    while (*p != pool)
+        p = &(*p)->next;
+    *p = pool->next;
+    curl_multi_cleanup(pool->multi);
+    loop_timer_stop(&pool->timer);
+    loop_timer_stop(&pool->rest);
+    free(pool);
+}
+
+static void rested(void *pool)
+{
+    pool_destroy(pool);
+}
+
+static struct loop_pool *pool_create(bool tls)
 {
     struct loop_pool *pool = must(calloc(1, sizeof *pool));
 
     pool->multi = must(curl_multi_init());
+    pool->tls = tls;
     pool->timer = (struct loop_timer){.fire = fire_curl_timer, .arg = pool};
+    pool->rest = (struct loop_timer){.fire = rested, .arg = pool};
     curl_multi_setopt(pool->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
     curl_multi_setopt(pool->multi, CURLMOPT_SOCKETDATA, pool);
     curl_multi_setopt(pool->multi, CURLMOPT_TIMERFUNCTION, on_curl_timeout);
@@ -294,29 +323,40 @@ static struct loop_pool *pool_create(void)
     return pool;
 }
 
-/* The first that has room: so those behind come to rest when there is less to do. */
-static struct loop_pool *pool_with_room(void)
+static bool has_room(const struct loop_pool *pool, bool tls)
+{
+    return pool->tls == tls && (tls || pool->transfers < POOL_TRANSFERS);
+}
+
+static struct loop_pool *pool_with_room(bool tls)
 {
     struct loop_pool **p = &loop.pools;
 
-    while (*p != NULL && (*p)->transfers == POOL_TRANSFERS)
+    while (*p != NULL && !has_room(*p, tls))
         p = &(*p)->next;
     if (*p == NULL)
-        *p = pool_create();
+        *p = pool_create(tls);
     return *p;
 }
 
-void loop_transfer_start(CURL *easy, struct loop_transfer *t)
+static void pool_leave(struct loop_pool *pool)
+{
+    if (--pool->transfers == 0 && !pool->tls)
+        loop_timer_set(&pool->rest, POOL_REST_MS);
+}
+
+void loop_transfer_start(CURL *easy, bool tls, struct loop_transfer *t)
 {
     t->easy = easy;
-    t->pool = pool_with_room();
+    t->pool = pool_with_room(tls);
     t->next = NULL;
-    t->ended_at = 0;
+    t->ended = false;
     curl_easy_setopt(easy, CURLOPT_PRIVATE, t);
     curl_easy_setopt(easy, CURLOPT_SHARE, loop.share);
     if (curl_multi_add_handle(t->pool->multi, easy) != CURLM_OK)
         abort();
     t->pool->transfers++;
+    loop_timer_stop(&t->pool->rest);
     act(t->pool, CURL_SOCKET_TIMEOUT, 0); /* it does not wait for those that start behind it */
 }
 
@@ -335,10 +375,10 @@ void loop_transfer_cancel(struct loop_transfer *t)
 {
     if (t->pool == NULL)
         return;
-    if (t->ended_at != 0)
+    if (t->ended)
         take_out(t);
     curl_multi_remove_handle(t->pool->multi, t->easy);
-    t->pool->transfers--;
+    pool_leave(t->pool);
     t->pool = NULL;
 }
 
@@ -382,11 +422,8 @@ void loop_init(void)
 
 void loop_finish(void)
 {
-    for (struct loop_pool *pool = loop.pools, *next; pool != NULL; pool = next) {
-        next = pool->next;
-        curl_multi_cleanup(pool->multi);
-        free(pool);
-    }
+    while (loop.pools != NULL)
+        pool_destroy(loop.pools);
     curl_share_cleanup(loop.share);
     close(loop.signals);
     close(loop.epoll);

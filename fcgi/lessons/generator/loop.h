@@ -42,19 +42,19 @@ void loop_timer_set(struct loop_timer *t, int64_t delay_ms);
 void loop_timer_stop(struct loop_timer *t);
 
 /*
- * A transfer, in the caller's memory. It is sent at once; done() runs in a later round, or in this
- * one, but never from here. The easy handle stays the caller's.
+ * A transfer, in the caller's memory. What can be sent of it is sent at once; done() runs later,
+ * never from here. The easy handle stays the caller's. Other transfers may get on meanwhile.
  */
 struct loop_transfer {
     void (*done)(void *arg, CURLcode rc);
     void *arg;
-    int64_t ended_at; /* when the last of the answer was read, as of loop_now(); 0: it was not */
     struct loop_pool *pool; /* private: where it is under way, or ended; NULL: it is not */
     struct loop_transfer *next;
     CURLcode result;
+    bool ended; /* and not told yet */
     CURL *easy;
 };
-void loop_transfer_start(CURL *easy, struct loop_transfer *t);
+void loop_transfer_start(CURL *easy, bool tls, struct loop_transfer *t);
 void loop_transfer_cancel(struct loop_transfer *t); /* done() will not run; nothing if it has */
 
 #endif

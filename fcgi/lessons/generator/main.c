@@ -54,6 +54,7 @@ static struct {
     bool published, listening; /* what a greeting does, once and for each connection */
     bool reconcile;            /* due: what we hold is to be told from what we know */
     bool isolating;            /* a suspect runs, or will when nothing else does */
+    bool releasing;            /* what is left is to be given back at the end of this round */
     const char
         *died_in;     /* the lesson whose code the former process ran when it died; "" for none */
     int64_t ready_at; /* since when PostgreSQL is there */
@@ -120,8 +121,7 @@ static void claim_done(struct db_segment *s)
         job_claimed(s->rows[0], i, &job);
         generate_start(&job);
     }
-    if (gen.drained)
-        generate_release_all(); /* claimed before the end, told after it */
+    gen.releasing = gen.drained; /* claimed before the end, told after it */
     arena_destroy(s->arena);
     if (n == 0 && gen.isolating)
         gen.isolating = false; /* there is no suspect left */
@@ -548,8 +548,7 @@ static void drain_over(void *arg)
 {
     (void)arg;
     log_warn("-", "drained", LOG_INT("requeued", generate_in_flight()));
-    gen.drained = true;
-    generate_release_all();
+    gen.drained = gen.releasing = true;
     gen.drain.fire = stop_now;
     loop_timer_set(&gen.drain, FLUSH_MS);
 }
@@ -572,9 +571,18 @@ static void on_signal(void *arg)
     loop_timer_set(&gen.drain, config_int("DRAIN_SECONDS") * 1000);
 }
 
+/* When no answer that has come is untold: to give its generation back would be to pay twice. */
+static void release(void)
+{
+    if (gen.releasing)
+        generate_release_all();
+    gen.releasing = false;
+}
+
 /* At the end of each round of the loop. */
 static void after(void)
 {
+    release();
     store_send();
     register_now();
     reconcile();
