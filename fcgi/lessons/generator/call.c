@@ -19,7 +19,12 @@
 
 #define USER_AGENT "lesson-tracer/0.1"
 
-enum { RECEIVE_BUFFER = 4096, HEADER_TEXT_MAX = 200, RETRY_AFTER_LONGEST_MS = 86400000 };
+enum {
+    RECEIVE_BUFFER = 4096,
+    SEND_BUFFER = 16384,
+    HEADER_TEXT_MAX = 200,
+    RETRY_AFTER_LONGEST_MS = 86400000
+};
 
 /* ---- making ---- */
 
@@ -348,6 +353,7 @@ static void set_safety(CURL *easy, bool tls)
     curl_easy_setopt(easy, CURLOPT_PIPEWAIT, tls ? 1L : 0L);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)RECEIVE_BUFFER);
+    curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, (long)SEND_BUFFER);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, USER_AGENT);
 }
 
