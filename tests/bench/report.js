@@ -136,8 +136,7 @@ export function sectionOf({ title, method }, outcomes, told) {
         ? table(['what', 'median', 'spread', ''], figures.map(figureLine))
         : []),
       ...tables.flatMap(({ heads, lines }) => table(heads, lines)),
-      `${Math.round(seconds)} s.`,
-      '',
+      ...(seconds >= 1 ? [`${Math.round(seconds)} s.`, ''] : []), // else it was asked elsewhere
     ]),
   ].join('\n');
 }
