@@ -466,7 +466,7 @@ const portkey = {
       'x-portkey-provider': 'openai',
       'x-portkey-custom-host': `${upstream.url}/v1`,
     };
-    const measure = async (url) =>
+    const measure = async (url, spread_ms) =>
       believed(
         url,
         await load(url, {
@@ -475,12 +475,43 @@ const portkey = {
           headers,
           clients,
           seconds,
-          spread_ms: 1000 * THINK_S,
+          spread_ms,
         }),
       );
     const added = (one, name) => one[name] - 1000 * THINK_S;
-    const seen = { direct: [], gateway: [], own: [] };
     let most = 0;
+
+    async function compare({ spread_ms, burst }, how) {
+      const seen = { direct: [], gateway: [], own: [] };
+
+      for (let round = 1; round <= rounds; round++) {
+        seen.direct.push(await measure(upstream.url, spread_ms));
+        const mostMemory = watchMost(() => pss_kb([gateway.pid]));
+        seen.gateway.push(await measure(`http://127.0.0.1:${port}`, spread_ms));
+        most = Math.max(most, mostMemory());
+        seen.own.push(await inFlight(context, { count: clients, think_s: THINK_S, burst }));
+        const told = added(seen.gateway.at(-1), 'p50_ms').toFixed(1);
+        note(`   ${how}, round ${round} of ${rounds}: ${told} ms added`);
+      }
+      const own = (p) => seen.own.map((one) => percentile(one.call, p));
+      const theirs = (who, name) => seen[who].map((one) => added(one, name));
+      // Calls are told in whole milliseconds: none is less than half of one.
+      const times = own(0.5).map((ms, i) => theirs('gateway', 'p50_ms')[i] / Math.max(ms, 0.5));
+
+      return {
+        target: target(`${clients} in flight, ${how}`, 'p50 added by Portkey, × ours', times, {
+          atLeast: 20,
+        }),
+        figures: [
+          figure(`${how}: added by Portkey, p50`, 'ms', theirs('gateway', 'p50_ms')),
+          figure(`${how}: added by Portkey, p99`, 'ms', theirs('gateway', 'p99_ms')),
+          figure(`${how}: added by us, p50`, 'ms', own(0.5)),
+          figure(`${how}: added by us, p99`, 'ms', own(0.99)),
+          figure(`${how}: wrk and the upstream alone, p50`, 'ms', theirs('direct', 'p50_ms')),
+          figure(`${how}: wrk and the upstream alone, p99`, 'ms', theirs('direct', 'p99_ms')),
+        ],
+      };
+    }
 
     try {
       await until(
@@ -488,46 +519,14 @@ const portkey = {
         async () => (await fetch(`http://127.0.0.1:${port}/`).catch(() => null))?.ok,
       );
       const idle_kb = pss_kb([gateway.pid]);
-      for (let round = 1; round <= rounds; round++) {
-        seen.direct.push(await measure(upstream.url));
-        const mostMemory = watchMost(() => pss_kb([gateway.pid]));
-        seen.gateway.push(await measure(`http://127.0.0.1:${port}`));
-        most = Math.max(most, mostMemory());
-        seen.own.push(await inFlight(context, { count: clients, think_s: THINK_S }));
-        note(
-          `   round ${round} of ${rounds}: ${added(seen.gateway.at(-1), 'p50_ms').toFixed(1)} ms added`,
-        );
-      }
-      const own = (p) => seen.own.map((one) => percentile(one.call, p));
-      // Calls are told in whole milliseconds: none is less than half of one.
-      const times = own(0.5).map((ms, i) => added(seen.gateway[i], 'p50_ms') / Math.max(ms, 0.5));
+      const both = [
+        await compare({ spread_ms: 1000 * THINK_S, burst: false }, 'begun evenly'),
+        await compare({ spread_ms: 0, burst: true }, 'begun at once'),
+      ];
       return {
-        targets: [
-          target(`${clients} in flight`, 'p50 added by Portkey, × ours', times, { atLeast: 20 }),
-        ],
+        targets: both.map((one) => one.target),
         figures: [
-          figure(
-            'added by Portkey, p50',
-            'ms',
-            seen.gateway.map((one) => added(one, 'p50_ms')),
-          ),
-          figure(
-            'added by Portkey, p99',
-            'ms',
-            seen.gateway.map((one) => added(one, 'p99_ms')),
-          ),
-          figure('added by us, p50', 'ms', own(0.5)),
-          figure('added by us, p99', 'ms', own(0.99)),
-          figure(
-            'wrk and the upstream alone, p50',
-            'ms',
-            seen.direct.map((one) => added(one, 'p50_ms')),
-          ),
-          figure(
-            'wrk and the upstream alone, p99',
-            'ms',
-            seen.direct.map((one) => added(one, 'p99_ms')),
-          ),
+          ...both.flatMap(({ figures }) => figures),
           figure(
             'memory of Portkey (PSS)',
             'MB',
