@@ -20,7 +20,7 @@
 #define USER_AGENT "lesson-tracer/0.1"
 
 enum {
-    RECEIVE_BUFFER = 4096,
+    RECEIVE_BUFFER = 2048,
     SEND_BUFFER = 16384,
     HEADER_TEXT_MAX = 200,
     RETRY_AFTER_LONGEST_MS = 86400000
@@ -209,6 +209,7 @@ static void translate(struct call *c)
     /* Ill-formed bytes go through: they are replaced, and counted, where the text is stored. */
     response.tree = json_parse(c->arena, response.body, response.body_len, &e);
     c->endpoint->provider->parse(c->arena, &response, &c->answer);
+    buf_finish(&c->body); /* nothing points into it: the answer may wait for PostgreSQL a while */
 }
 
 /* A refusal is one, whatever becomes of its page: how that ends says less. */
