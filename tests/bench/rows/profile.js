@@ -15,7 +15,7 @@ import { believed, postLoad, someIds, withoutGenerator } from './read.js';
 
 const run = promisify(execFile);
 const TRACES = 20_000;
-const RESULTS = 8000;
+const RESULTS = 5000;
 const CLIENTS = 8;
 const WARM_MS = 1000;
 const SECONDS = 3; // of the machine
