@@ -41,7 +41,7 @@ export const figure = (what, unit, values, note = '') => ({
   note,
 });
 
-// A target, from DESIGN: `values` in each round, of which the median counts. One of atLeast, atMost.
+// A target: `values` in each round, of which the median counts. One of atLeast, atMost.
 export const target = (work, what, values, { atLeast, atMost, unit = '' }) => ({
   work,
   what,

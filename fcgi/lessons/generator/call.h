@@ -63,7 +63,8 @@ void call_destroy(struct call *c); /* stops it if need be; NULL is fine */
 
 /*
  * Send it. done() runs once, with everything filled in, and may destroy the call. What runs for the
- * call, here and in done(), runs in the name of the lesson (word.h), whose id outlives the call.
+ * call, here and in done(), but not what curl does, runs in the name of the lesson (word.h), whose
+ * id outlives the call.
  */
 void call_start(struct call *c, int64_t timeout_ms, const struct llm_prices *prices,
                 const char *lesson_id, void (*done)(struct call *c), void *arg);

@@ -29,7 +29,7 @@ enum {
 struct loop_pool {
     CURLM *multi;
     struct loop_timer timer; /* curl's */
-    struct loop_timer rest;  /* set while it has no transfer; then it is given up */
+    struct loop_timer rest;  /* of a plain one without a transfer: then it is given up */
     struct loop_pool *next;
     bool tls;
     int transfers;
@@ -288,7 +288,10 @@ static void fire_curl_timer(void *pool)
     act(pool, CURL_SOCKET_TIMEOUT, 0);
 }
 
-/* Of itself curl would close idle connections when the next transfer begins, which may be never. */
+/*
+ * Of itself curl would close idle connections when the next transfer begins, which may be never; by
+ * TLS there is always one, and few connections.
+ */
 static void pool_destroy(struct loop_pool *pool)
 {
     struct loop_pool **p = &loop.pools;
