@@ -24,7 +24,7 @@ export function deleteSoon(ids) {
   if (fresh.length === 0) return;
   fresh.forEach((id) => leaving.set(id, 'fading'));
   setTimeout(() => {
-    fresh.filter((id) => leaving.has(id)).forEach((id) => leaving.set(id, 'gone'));
+    fresh.filter((id) => leaving.get(id) === 'fading').forEach((id) => leaving.set(id, 'gone'));
     tell();
   }, FADE_MS);
   offerUndo(fresh.length === 1 ? 'Deleted' : `${plural(fresh.length, 'trace')} deleted`, {

@@ -540,6 +540,42 @@ test('the_number_of_traces_follows_what_is_deleted_and_had_back', async () => {
   await end(page);
 });
 
+// The row fades for 2 s here, and what is asked after the deletion is answered after that, the list last.
+test('a_deletion_that_is_told_while_its_row_still_fades_is_counted_once', async () => {
+  const [fade, counting, listing] = [2000, 2500, 3000];
+  const page = await open();
+  const number = page.locator('.traces-total');
+  const answered = (path) => page.waitForResponse((one) => one.url().includes(path));
+
+  await number.getByText('250 traces').waitFor();
+  for (const [path, ms] of [['/api/traces/facets', counting], ['limit=50', listing]])
+    await page.route((url) => url.href.includes(path), async (route) => {
+      await new Promise((resolve) => setTimeout(resolve, ms));
+      await route.continue();
+    });
+  const [told, counted, listed] = [answered(/[^/]*$/.exec(await rows(page).first().locator('a').first().getAttribute('href'))[0]), answered('/facets'), answered('limit=50')];
+  const faded = await page.evaluate(async (ms) => {
+    const { setTimeout } = window;
+    const button = (label) => document.querySelector(`[aria-label^="${label}"]`);
+    const begin = performance.now();
+
+    window.setTimeout = (act, after, ...rest) => setTimeout(act, after === 200 ? ms : after, ...rest);
+    button('Delete').click();
+    window.setTimeout = setTimeout;
+    while (!button('Dismiss')) await new Promise(requestAnimationFrame);
+    button('Dismiss').click();
+    return begin + ms;
+  }, fade);
+  await told;
+  assert.ok((await page.evaluate(() => performance.now())) < faded, 'it is told while the row fades');
+  await counted;
+  await listed;
+  await page.evaluate(() => new Promise((resolve) => setTimeout(() => requestAnimationFrame(resolve), 100)));
+  assert.equal(await number.innerText(), '249 traces');
+  assert.equal(await total(), TRACES - 1);
+  await end(page);
+});
+
 test('a_deletion_is_sent_when_its_message_ends', async () => {
   const page = await open();
 
