@@ -9,23 +9,31 @@
 
 import { Dialog } from './dialogs.js';
 import { Button } from './parts.js';
-import { Fragment, html, useEffect, useRef, useState } from './preact.js';
+import { Fragment, html, useLayoutEffect, useRef, useState } from './preact.js';
 import { keep, kept } from './store.js';
 
 const KEY = 'single-keys';
 
 let areOn = kept(KEY, true);
 
-const listeners = new Set();
+const onSwitch = new Set(); // who draws what depends on `areOn`
+const onTables = new Set(); // who draws what the keys are
 
-// Gives keyHint(key): how to name a key beside what it does, null while it does nothing.
-export function useKeyHint() {
+const tell = (listeners) => listeners.forEach((listener) => listener({}));
+
+// Layout effects, all of them: a key may come before the next picture.
+function useTold(listeners) {
   const [, changed] = useState({});
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     listeners.add(changed);
     return () => listeners.delete(changed);
   }, []);
+}
+
+// Gives keyHint(key): how to name a key beside what it does, null while it does nothing.
+export function useKeyHint() {
+  useTold(onSwitch);
   return (key) => (areOn ? key : null);
 }
 
@@ -35,9 +43,13 @@ export function useKeys(table) {
   const current = useRef(table);
 
   current.current = table;
-  useEffect(() => {
+  useLayoutEffect(() => {
     tables.add(current);
-    return () => tables.delete(current);
+    tell(onTables);
+    return () => {
+      tables.delete(current);
+      tell(onTables);
+    };
   }, []);
 }
 
@@ -75,13 +87,22 @@ export function KeysHelp() {
       ${open && html`
         <${Dialog} title="Keyboard" onClose=${() => setOpen(false)}>
           <${Switch} />
-          <dl class="keys">
-            ${entries().filter(({ key }) => key.length > 1 || areOn).map(({ key, words }) => html`
-              <div key=${key}><dt><kbd>${NAMES[key] ?? key}</kbd></dt><dd>${words}</dd></div>`)}
-          </dl>
+          <${Table} />
           <div class="actions"><${Button} onClick=${() => setOpen(false)}>Close<//></div>
         <//>`}
     <//>`;
+}
+
+// Of all that is on the page, also of what comes while it is open.
+function Table() {
+  useTold(onSwitch);
+  useTold(onTables);
+
+  return html`
+    <dl class="keys">
+      ${entries().filter(({ key }) => key.length > 1 || areOn).map(({ key, words }) => html`
+        <div key=${key}><dt><kbd>${NAMES[key] ?? key}</kbd></dt><dd>${words}</dd></div>`)}
+    </dl>`;
 }
 
 function Switch() {
@@ -90,7 +111,7 @@ function Switch() {
     areOn = checked;
     setOn(checked);
     keep(KEY, checked);
-    listeners.forEach((tell) => tell({}));
+    tell(onSwitch);
   };
 
   return html`

@@ -366,6 +366,28 @@ test('the_keys_are_listed', async () => {
   assert.deepEqual(page.faults, []);
 });
 
+test('the_keys_of_what_comes_while_they_are_read_are_listed_too', async () => {
+  let answer;
+  const asked = new Promise((resolve) => {
+    answer = resolve;
+  });
+
+  await page.route(new RegExp(`/api/traces/${trace.id}$`), async (route) => {
+    await asked;
+    await route.continue();
+  });
+  await page.goto(`/traces/${trace.id}`);
+  await page.getByRole('button', { name: 'Keyboard', exact: true }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByText('Light or dark theme').waitFor();
+  assert.equal(await dialog.getByText('Next trace of the list').count(), 0);
+  answer();
+  await dialog.getByText('Next trace of the list').waitFor();
+  await page.unrouteAll();
+  await page.keyboard.press('Escape');
+  assert.deepEqual(page.faults, []);
+});
+
 test('a_running_trace_fills_in', async () => {
   const made = await stack.fetch('/api/lessons', {
     as: 'admin',

@@ -838,6 +838,22 @@ test('every_key_does_what_the_list_of_keys_says', async () => {
   await end(page);
 });
 
+test('a_key_does_something_as_soon_as_the_page_is_there', async () => {
+  const page = await browser.page();
+
+  await page.addInitScript(() => {
+    new MutationObserver((changes, observer) => {
+      if (!document.querySelector('.traces')) return;
+      observer.disconnect();
+      document.body.dispatchEvent(new KeyboardEvent('keydown', { key: 'l', bubbles: true }));
+    }).observe(document, { subtree: true, childList: true });
+  });
+  await page.goto('/traces');
+  await rows(page).first().waitFor();
+  await until(() => queryOf(page).live === '1');
+  await end(page);
+});
+
 test('single_keys_are_switched_off_for_good_in_their_dialog', async () => {
   const page = await open();
   const box = page.getByLabel('Single-key shortcuts');
