@@ -11,7 +11,13 @@
 
 #include "common/utf8.h"
 
-enum { CLIENT_DEPTH = 32, DEPTH = 64, FILE_MAX_BYTES = 4 << 20, ESCAPE_BYTES = 6 }; /* \uXXXX */
+enum {
+    CLIENT_DEPTH = 32,
+    CLIENT_MEMBERS = 100,
+    DEPTH = 64,
+    FILE_MAX_BYTES = 4 << 20,
+    ESCAPE_BYTES = 6, /* \uXXXX */
+};
 
 static void put(void *tree)
 {
@@ -110,6 +116,43 @@ static bool check_escape(const char *s, size_t len)
     return value < 0xD800 || value > 0xDFFF || is_surrogate_pair(s, len);
 }
 
+/* The end of the string that begins at i: its second quotation mark. */
+static size_t string_end(const char *text, size_t len, size_t i)
+{
+    for (i++; i < len && text[i] != '"'; i++)
+        i += text[i] == '\\';
+    return i;
+}
+
+/* The outermost member that is there twice, for a message; the text is JSON. */
+static const char *twice(struct arena *a, const char *text, size_t len)
+{
+    struct json_object *seen = json_object_new_object();
+    size_t begin = 0, end = 0;
+    int depth = 0;
+
+    arena_defer(a, put, seen);
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] == '"') {
+            begin = i;
+            i = end = string_end(text, len, i);
+        } else if (strchr("{[", text[i]) != NULL) {
+            depth++;
+        } else if (strchr("]}", text[i]) != NULL) {
+            depth--;
+        } else if (text[i] == ':' && depth == 1) {
+            struct err unused;
+            struct json_object *name =
+                parse(a, text + begin, end + 1 - begin, CLIENT_DEPTH, 0, &unused);
+
+            if (json_object_object_get_ex(seen, json_object_get_string(name), NULL))
+                return json_object_get_string_len(name) > 0 ? json_object_get_string(name) : "\"\"";
+            json_object_object_add(seen, json_object_get_string(name), NULL);
+        }
+    }
+    return "";
+}
+
 /* What json-c lets pass although RFC 8259 or we do not; counts the outermost object's members. */
 static bool scan(const char *text, size_t len, int *members, struct err *e)
 {
@@ -167,9 +210,13 @@ struct json_object *json_parse_client(struct arena *a, const char *text, size_t 
     }
     if (!scan(text, len, &members, e))
         return NULL;
+    if (members > CLIENT_MEMBERS) {
+        err_set(e, ERR_INPUT, "json: at most %d members expected", CLIENT_MEMBERS);
+        return NULL;
+    }
     tree = parse(a, text, len, CLIENT_DEPTH, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8, e);
     if (json_is_object(tree) && json_object_object_length(tree) != members) {
-        err_set(e, ERR_INPUT, "json: a member is given twice");
+        err_set(e, ERR_INPUT, "%s: given twice", err_name(twice(a, text, len)).text);
         return NULL;
     }
     return tree;

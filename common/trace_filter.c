@@ -157,6 +157,21 @@ static void add_scope(struct buf *scope, const char *name, const char *value)
             buf_add(scope, value, 1);
 }
 
+/* What is between two values: they are right each by itself. */
+static bool check_spans(const struct trace_filter *f, struct err *e)
+{
+    const char *const *v = f->values;
+    int64_t from, to;
+
+    if (v[TRACE_BY_FROM] != NULL && v[TRACE_BY_TO] != NULL &&
+        instant_parse(v[TRACE_BY_FROM], &from) && instant_parse(v[TRACE_BY_TO], &to) && from >= to)
+        return err_set(e, ERR_INPUT, "from: a time before to expected");
+    return v[TRACE_BY_MIN_DURATION] == NULL || v[TRACE_BY_MAX_DURATION] == NULL ||
+           strtol(v[TRACE_BY_MIN_DURATION], NULL, 10) <=
+               strtol(v[TRACE_BY_MAX_DURATION], NULL, 10) ||
+           err_set(e, ERR_INPUT, "min_duration_ms: at most max_duration_ms expected");
+}
+
 bool trace_filter_check(struct arena *a, struct trace_filter *f, struct err *e)
 {
     struct buf *scope = buf_create(a, SCOPE_MAX);
@@ -168,6 +183,8 @@ bool trace_filter_check(struct arena *a, struct trace_filter *f, struct err *e)
             return false;
         add_scope(scope, trace_filter_names[by], f->values[by]);
     }
+    if (!check_spans(f, e))
+        return false;
     if (scope->full) /* two of them would look the same to a cursor */
         return err_set(e, ERR_INPUT, "query: at most %d bytes of filters expected", SCOPE_MAX);
     f->scope = buf_text(scope);

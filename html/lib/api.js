@@ -159,7 +159,8 @@ async function send(
 }
 
 async function fetchText(url, options) {
-  const answer = await fetch(url, options);
+  // Not relative: under https://name:password@host/ that would be an address with a password, which fetch() refuses.
+  const answer = await fetch(location.origin + url, options);
 
   return { answer, text: await answer.text() };
 }

@@ -43,6 +43,7 @@ async function neighbours(id, createdAt) {
 
 async function besideInTime(trace, filters, oldestFirst) {
   const { createdAt } = trace;
+  if (!isWithin(createdAt, filters)) return {};
   const [older, newer] = await Promise.all([
     firstBeyond(trace, { ...filters, to: earliest(filters.to, microsecondAfter(createdAt)), sort: '-created_at' }),
     firstBeyond(trace, { ...filters, from: latest(filters.from, createdAt), sort: 'created_at' }),
@@ -70,16 +71,23 @@ async function firstBeyond({ id, createdAt }, list) {
   return { id: null, seen };
 }
 
-const earliest = (a, b) => (a && Date.parse(a) < Date.parse(b) ? a : b);
-const latest = (a, b) => (a && Date.parse(a) > Date.parse(b) ? a : b);
+const earliest = (a, b) => (a && microseconds(a) < microseconds(b) ? a : b);
+const latest = (a, b) => (a && microseconds(a) > microseconds(b) ? a : b);
+
+// Whether a list of this time can have what was made then: `from` is part of it, `to` is not.
+export const isWithin = (iso, { from, to }) =>
+  !(from && microseconds(iso) < microseconds(from)) && !(to && microseconds(iso) >= microseconds(to));
+
+// Since 1970; Date knows milliseconds alone.
+const microseconds = (iso) =>
+  Date.parse(iso.replace(/\.\d+/, '')) * 1000 + Number((/\.(\d{1,6})/.exec(iso)?.[1] ?? '').padEnd(6, '0'));
 
 // `to` is no part of a list, so it has to be later than the trace by the least there is:
 // "…T10:00:00.9+00:00" → "…T10:00:00.900001Z"
 export function microsecondAfter(iso) {
-  const fraction = Number((/\.(\d+)/.exec(iso)?.[1] ?? '').padEnd(6, '0')) + 1;
-  const second = Date.parse(iso.replace(/\.\d+/, '')) + (fraction === 1_000_000 ? 1000 : 0);
+  const at = microseconds(iso) + 1;
 
-  return `${new Date(second).toISOString().slice(0, 19)}.${String(fraction % 1_000_000).padStart(6, '0')}Z`;
+  return `${new Date(Math.floor(at / 1000)).toISOString().slice(0, 20)}${String(at % 1_000_000).padStart(6, '0')}Z`;
 }
 
 // ---- a list by value: page by page, from the one that was left ------------------------------

@@ -15,9 +15,10 @@ const ARGS = [
 const PATIENCE_MS = 20_000;
 const SLOWDOWN = Number(process.env.BROWSER_SLOWDOWN ?? 1); // 6: as on a machine six times slower, where races show
 
-// close() ends the browser. page() opens a page in a profile of its own; its `faults` is the list of
-// what went wrong on it so far: script errors, console errors, CSP and Trusted Types violations, and
-// requests to anybody but the stack. An error status the test asked for is no fault: `expect` names it.
+// close() ends the browser. page() opens a page in a profile of its own, signed in unless `as` is null; its
+// `faults` is the list of what went wrong on it so far: script errors, console errors, CSP and Trusted Types
+// violations, and requests to anybody but the stack. An error status the test asked for is no fault: `expect`
+// names it.
 export async function openBrowser(stack) {
   const browser = await chromium.launch({
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
@@ -25,11 +26,10 @@ export async function openBrowser(stack) {
   });
 
   async function page({ as = 'admin', expect = [] } = {}) {
-    const { user, password } = stack[as];
     const context = await browser.newContext({
       baseURL: stack.baseUrl,
       viewport: { width: 1280, height: 900 },
-      httpCredentials: { username: user, password },
+      httpCredentials: as === null ? undefined : { username: stack[as].user, password: stack[as].password },
     });
     const opened = await context.newPage();
     opened.setDefaultTimeout(PATIENCE_MS);
@@ -58,9 +58,9 @@ async function watch(page, baseUrl, expect) {
       page.faults.push(`console: ${message.text()}`);
   });
   page.on('request', (request) => {
-    const url = request.url();
-    if (!url.startsWith(`${baseUrl}/`) && !url.startsWith('data:'))
-      page.faults.push(`request: ${url}`);
+    const { origin, protocol, href } = new URL(request.url());
+    if (protocol !== 'data:' && (origin !== baseUrl || protocol === 'blob:'))
+      page.faults.push(`request: ${href}`);
   });
   page.on('dialog', (dialog) => {
     page.faults.push(`dialog: ${dialog.message()}`);

@@ -38,6 +38,20 @@ async function visit(address) {
   await page.locator('.loading').waitFor({ state: 'detached' });
 }
 
+test('an_address_with_name_and_password_in_it_opens_every_page', async () => {
+  const { user, password } = stack.admin;
+  const opened = await browser.page({ as: null });
+
+  for (const address of addresses) {
+    await opened.goto(stack.baseUrl.replace('//', `//${user}:${password}@`) + address);
+    await opened.locator('h1').first().waitFor();
+    await opened.locator('.loading').waitFor({ state: 'detached' });
+    assert.equal(await opened.locator('.banner').count(), 0, address);
+    assert.deepEqual(opened.faults, [], address);
+  }
+  await opened.context().close();
+});
+
 for (const colorScheme of ['light', 'dark']) {
   test(`every_page_fits_every_width_when_it_is_${colorScheme}`, async () => {
     await page.emulateMedia({ colorScheme });

@@ -61,13 +61,16 @@ static void ask(struct json_object *node, int levels)
 
 static void read_client(struct arena *a, const char *text, size_t size)
 {
+    static const char twice[] = ": given twice";
     struct err e = {.kind = ERR_NONE};
     struct json_object *tree = json_parse_client(a, text, size, &e);
     const char *printed, *again;
 
     must((tree != NULL) == (e.kind == ERR_NONE));
     if (tree == NULL) {
-        must(e.kind == ERR_INPUT && strncmp(e.text, "json: ", 6) == 0);
+        must(e.kind == ERR_INPUT && strlen(e.text) >= sizeof twice);
+        must(strncmp(e.text, "json: ", 6) == 0 ||
+             strcmp(e.text + strlen(e.text) - (sizeof twice - 1), twice) == 0);
         return;
     }
     printed = arena_strdup(a, json_print(tree));

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { microsecondAfter } from '../../html/lib/neighbours.js';
+import { isWithin, microsecondAfter } from '../../html/lib/neighbours.js';
 
 const CASES = [
   ['2026-11-25T10:00:00+00:00', '2026-11-25T10:00:00.000001Z'],
@@ -16,3 +16,16 @@ const CASES = [
 for (const [at, after] of CASES) {
   test(`the_microsecond_after ${at}`, () => assert.equal(microsecondAfter(at), after));
 }
+
+const AT = '2026-11-25T10:00:00.123456+00:00';
+
+for (const [time, expected] of [
+  [{}, true],
+  [{ from: '2026-11-25T10:00:00.123456Z' }, true],
+  [{ from: '2026-11-25T10:00:00.123457Z' }, false],
+  [{ to: '2026-11-25T10:00:00.123457Z' }, true],
+  [{ to: '2026-11-25T10:00:00.123456Z' }, false],
+  [{ from: '2026-11-25T10:00:00Z', to: '2026-11-25T11:00:01+01:00' }, true],
+  [{ from: '2026-11-25T10:00:00Z', to: '2026-11-25T11:00:00.123+01:00' }, false],
+])
+  test(`a_trace_is_within ${JSON.stringify(time)}: ${expected}`, () => assert.equal(isWithin(AT, time), expected));
