@@ -206,14 +206,16 @@ WITH chosen AS (
              WHERE pg_temp.u(n, 4) < high ORDER BY language LIMIT 1) AS language
       FROM demo_hours h, generate_series(greatest(h.first, $1), least(h.last, $2)) AS n
      WHERE h.first <= $2 AND h.last >= $1),
-asked AS MATERIALIZED (
+named AS MATERIALIZED (
     SELECT c.*, a.provider AS asked, a.model AS asked_model, a.chain, b.body, b.concepts, b.prerequisites, b.sections AS made,
            coalesce(s.story, 1) AS story, 2 + floor(7 * pg_temp.u(n, 5))::int AS grade,
            4 + floor(5 * pg_temp.u(n, 6) ^ 2)::int AS sections, pg_temp.u(n, 7) < 0.8 AS exercises,
            l.topics[b.topic] || CASE WHEN c.language IN (6, 9) THEN '：' ELSE ': ' END
              || pg_temp.pick(l.angles, pg_temp.u(n, 8))
              || CASE WHEN pg_temp.u(n, 9) < 0.3
-                     THEN format(' (%s%s)', 2 + floor(7 * pg_temp.u(n, 5))::int, pg_temp.pick('{a,b,c,d}', pg_temp.u(n, 10))) ELSE '' END AS outline,
+                     THEN format(' (%s%s)', 2 + floor(7 * pg_temp.u(n, 5))::int, pg_temp.pick('{a,b,c,d}', pg_temp.u(n, 10))) ELSE '' END AS name,
+           (SELECT string_agg(E'\n- ' || replace(pg_temp.pick(l.sentences, pg_temp.u(n, 160 + note)), '{}', l.topics[b.topic]), '' ORDER BY note)
+              FROM generate_series(1, 2 + floor(3 * pg_temp.u(n, 11))::int) AS note) AS notes,
            4 + floor(pg_temp.u(n, 12) * 60)::int AS queued_ms
       FROM chosen c
       JOIN demo_languages l USING (language)
@@ -221,6 +223,7 @@ asked AS MATERIALIZED (
                         AND b.variant = 1 + floor(pg_temp.u(n, 14) * 6)::int
       JOIN demo_asked a ON pg_temp.u(n, 15) >= a.low AND pg_temp.u(n, 15) < a.high
       LEFT JOIN demo_stories s ON c.event > s.low AND c.event <= s.high),
+asked AS MATERIALIZED (SELECT *, name || notes AS outline FROM named),
 steps AS (
     SELECT a.n, s.step, s.place, s.skipped, s.class, s.status, p.provider, p.parameters, p.dated, p.is_local,
            CASE WHEN s.place = 1 AND a.asked_model IS NOT NULL THEN a.asked_model ELSE p.model END AS model,
@@ -237,7 +240,7 @@ steps AS (
            lead(s.place) OVER w AS next_place,
            count(*) FILTER (WHERE NOT s.skipped) OVER w AS attempt,
            count(*) FILTER (WHERE NOT s.skipped) OVER (PARTITION BY a.n, s.place ORDER BY s.step) AS try,
-           a.language, a.body, a.outline, a.grade, a.sections, a.exercises, a.at, a.queued_ms
+           a.language, a.body, a.name, a.outline, a.grade, a.sections, a.exercises, a.at, a.queued_ms
       FROM asked a
       JOIN demo_steps s ON s.story = a.story AND s.place <= cardinality(a.chain)
       JOIN demo_providers p ON p.provider = a.chain[s.place]
@@ -268,8 +271,8 @@ told AS (
            pg_temp.iso(e.created_at + make_interval(secs => (begin_ms + duration_ms) / 1000.0)) AS over,
            p.attempt, p.wait_ms, p.was_class, p.was_place, p.was_skipped, p.duration_ms, p.parameters, p.price_as_of, p.is_local,
            p.cached_tokens, p.outline, p.grade, p.sections, p.exercises, p.dated,
-           CASE WHEN p.class IS NULL AND NOT p.skipped THEN E'# ' || p.outline || E'\n\n' || p.body
-                WHEN p.class = 'truncated' THEN left(E'# ' || p.outline || E'\n\n' || p.body, 2500) END AS content
+           CASE WHEN p.class IS NULL AND NOT p.skipped THEN E'# ' || p.name || E'\n\n' || p.body
+                WHEN p.class = 'truncated' THEN left(E'# ' || p.name || E'\n\n' || p.body, 2500) END AS content
       FROM placed p JOIN ended e USING (n) LEFT JOIN demo_errors r ON r.class = p.class),
 summed AS (
     SELECT t.n, min(total_ms)::int AS total_ms, min(created_at) AS created_at,
@@ -323,7 +326,7 @@ ready AS MATERIALIZED (
       FROM asked JOIN summed USING (n) JOIN noted USING (n)),
 lesson AS (
     INSERT INTO lessons (id, owner, title, outline, options, content, status, error_message, created_at, updated_at)
-    SELECT lesson_id, owner, CASE WHEN generated THEN outline ELSE left(outline, 50) || CASE WHEN length(outline) > 50 THEN '…' ELSE '' END END,
+    SELECT lesson_id, owner, CASE WHEN generated THEN name ELSE left(outline, 50) || CASE WHEN length(outline) > 50 THEN '…' ELSE '' END END,
            outline, options, CASE WHEN generated THEN content END, CASE WHEN generated THEN 'generated' ELSE 'error' END,
            error_message, created_at, completed_at
       FROM ready)
@@ -331,7 +334,7 @@ INSERT INTO lesson_traces (id, lesson_id, owner, request_id, request_data, respo
                            llm_calls, error_message, status, created_at, completed_at, model, prompt_tokens, completion_tokens, total_tokens,
                            cost_usd, llm_call_count, error_class, last_error, decisions)
 SELECT pg_temp.uuid8(n, 2), lesson_id, owner, pg_temp.hex(n, 3), jsonb_build_object('outline', outline) || options,
-       CASE WHEN generated THEN jsonb_build_object('title', outline, 'content', content, 'estimatedSections', made, 'gradeLevel', grade::text,
+       CASE WHEN generated THEN jsonb_build_object('title', name, 'content', content, 'estimatedSections', made, 'gradeLevel', grade::text,
          'keyConcepts', concepts, 'prerequisites', prerequisites) END,
        provider_used, trace_fallbacks(calls), total_ms, calls, error_message, CASE WHEN generated THEN 'completed' ELSE 'failed' END,
        created_at, completed_at, model, prompt_tokens, completion_tokens, prompt_tokens + completion_tokens, cost_usd, call_count,

@@ -30,7 +30,8 @@ export function digits(value) {
   return String(Number(value.toPrecision(3)));
 }
 
-const spread = (values) =>
+// "1–3", or nothing of one value.
+export const spread = (values) =>
   values.length > 1 ? `${digits(Math.min(...values))}–${digits(Math.max(...values))}` : '';
 
 // A figure: what was seen, in each round. `note` says under which circumstances.

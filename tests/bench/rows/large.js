@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import { openBrowser } from '../../browser/browser.js';
 import { ROOT } from '../../lib/stack.js';
 import { basic, connection, countTraces, fill, startProduct } from '../product.js';
-import { figure, percentile, target } from '../report.js';
+import { digits, median, percentile, spread, target } from '../report.js';
 import { load } from '../wrk.js';
 import { believed } from './read.js';
 
@@ -66,16 +66,17 @@ async function timesOf(ask, paths, times) {
 
 // ---- what is asked ----
 
-// The cursor behind so many traces, as a client comes to it: page by page.
-async function cursorAt(json, depth) {
+// The cursor behind so many traces or a few more, as a client comes to it: page by page.
+async function cursorAt(json, least) {
   let cursor = '';
+  let depth = 0;
 
-  for (let seen = 0; seen < depth; seen += PAGE) {
+  for (; depth < least; depth += PAGE) {
     const page = await json(`/api/traces?view=summary&limit=${PAGE}${cursor}`);
-    if (!page.has_more) throw new Error(`there are no ${depth} traces`);
+    if (!page.has_more) throw new Error(`there are no ${least} traces`);
     cursor = `&cursor=${encodeURIComponent(page.next_cursor)}`;
   }
-  return cursor;
+  return { cursor, depth };
 }
 
 const valuesOf = (facets, name) =>
@@ -150,12 +151,23 @@ async function questionsOf(json, now) {
 
 // ---- rows ----
 
-// The questions of a kind at each size, as admin and as a user; targets are of the largest size.
+// What was seen, as a table: a line for each thing, a column for each size.
+function growthOf(seen, sizes, heads, textOf) {
+  const names = [...new Set(seen.map(({ what }) => what))];
+  const at = (what, size) => seen.find((one) => one.what === what && one.size === size);
+
+  return {
+    heads: [...heads, ...sizes.map((size) => size.toLocaleString('en'))],
+    lines: names.map((what) => [what, ...sizes.map((size) => textOf(at(what, size)))].join(' | ')),
+  };
+}
+
+// The questions of a kind, as admin and as a user; targets are of the largest size.
 function questions(name, title, kinds, targetOf) {
   return {
     name,
-    title,
-    async measure({ stack, now, times }, size) {
+    title: `${title}, p50 / p95 ms`,
+    async measure({ stack, now, times }) {
       const seen = [];
 
       for (const as of ['admin', 'user']) {
@@ -168,184 +180,161 @@ function questions(name, title, kinds, targetOf) {
           times,
         );
 
-        for (const [what, path] of paths) seen.push({ what, as, size, ms: ms.get(path) });
+        for (const [what, path] of paths)
+          seen.push({ what: `${what} | ${as}`, name: what, as, ms: ms.get(path) });
         close();
       }
       return seen;
     },
     report(seen, sizes) {
-      const at = (size) => seen.filter((one) => one.size === size);
-      const largest = at(sizes.at(-1));
+      const text = ({ ms }) =>
+        `${percentile(ms, 0.5).toFixed(1)} / ${percentile(ms, 0.95).toFixed(1)}`;
 
       return {
-        targets: largest.flatMap((one) => targetOf(one) ?? []),
-        tables: [
-          {
-            heads: [
-              'question',
-              'as',
-              ...sizes.map((size) => `p50/p95 ms of ${size.toLocaleString('en')}`),
-            ],
-            lines: largest.map(({ what, as }) =>
-              [
-                what,
-                as,
-                ...sizes.map((size) => {
-                  const { ms } = at(size).find((one) => one.what === what && one.as === as);
-                  return `${percentile(ms, 0.5).toFixed(1)} / ${percentile(ms, 0.95).toFixed(1)}`;
-                }),
-              ].join(' | '),
-            ),
-          },
-        ],
+        targets: seen
+          .filter(({ size }) => size === sizes.at(-1))
+          .flatMap((one) => targetOf(one) ?? []),
+        tables: [growthOf(seen, sizes, ['question', 'as'], text)],
       };
     },
   };
 }
 
 const within = (most, p) => (one) =>
-  target(`${one.what}, as ${one.as}`, `p${100 * p}`, percentile(one.ms, p), {
+  target(`${one.name}, as ${one.as}`, `p${100 * p}`, percentile(one.ms, p), {
     atMost: most,
     unit: 'ms',
   });
 
 const STATS_MS = { '24 h': 300, '30 days': 300, '12 months': 1000, '12 months, bucket=day': 1000 };
-const stats = (one) => (STATS_MS[one.what] ? within(STATS_MS[one.what], 0.95)(one) : undefined);
+const stats = (one) => (STATS_MS[one.name] ? within(STATS_MS[one.name], 0.95)(one) : undefined);
 
-// At each size while it grows: a table of growth.
-const GROWING = [
-  questions('list', 'the first page', ['list'], (one) =>
-    one.what === 'first page' ? within(PAGE_P95_MS, 0.95)(one) : undefined,
-  ),
-  questions('filter', 'each filter, first page', ['filter'], within(PAGE_P95_MS, 0.95)),
-  questions('search', 'searches, first page', ['search'], within(PAGE_P95_MS, 0.95)),
-  questions('sort', 'each sort, first page', ['sort'], within(PAGE_P95_MS, 0.95)),
-  questions('count', 'exact counts', ['count'], () => undefined),
-  questions('facets', 'facets', ['facets'], () => undefined),
-  questions('stats', 'statistics', ['stats'], stats),
-];
+// A row that measures amounts: what it sees is [{what, values, unit, text}], a value for each time.
+function amounts(name, title, measure, targetsOf = () => []) {
+  const text = ({ values, unit, text: more }) =>
+    [
+      `${digits(median(values))} ${unit}`,
+      spread(values) && ` (${spread(values)})`,
+      more && `: ${more}`,
+    ]
+      .filter(Boolean)
+      .join('');
 
-const cursor = {
-  name: 'cursor',
-  title: 'page at offset 50,000 by cursor',
-  async run({ stack, rounds, seconds, quick }) {
+  return {
+    name,
+    title,
+    measure,
+    report: (seen, sizes) => ({
+      targets: targetsOf(seen.filter(({ size }) => size === sizes.at(-1))),
+      tables: [growthOf(seen, sizes, ['what'], text)],
+    }),
+  };
+}
+
+const RATIO = 'of the first page';
+
+const cursor = amounts(
+  'cursor',
+  'a page far down by cursor, 8 clients, summary',
+  async ({ stack, rounds, seconds, size }) => {
     const { json, close } = client(stack, 'admin');
     const headers = { Authorization: basic(stack.admin) };
     const first = '/api/traces?view=summary&limit=50';
-    const deep = first + (await cursorAt(json, quick ? 1000 : DEPTH));
+    const { cursor: behind, depth } = await cursorAt(json, Math.min(DEPTH, size / 2));
+    const deep = first + behind;
     const seen = { first: [], deep: [] };
 
     close();
-    for (let round = 0; round < rounds; round++)
-      for (const [name, path] of [
+    for (let round = 0; round < rounds; round++) {
+      const turn = [
         ['first', first],
         ['deep', deep],
-      ])
+      ];
+      if (round % 2 === 1) turn.reverse();
+      for (const [name, path] of turn)
         seen[name].push(
           believed(name, await load(stack.baseUrl, { paths: [path], headers, seconds })).rps,
         );
-    return {
-      targets: [
-        target(
-          cursor.title,
-          '× the first page',
-          seen.deep.map((rps, i) => rps / seen.first[i]),
-          { atLeast: 0.9 },
-        ),
-      ],
-      figures: [
-        figure('first page', 'a second', seen.first, '8 clients, summary'),
-        figure('page at that depth', 'a second', seen.deep),
-      ],
-    };
-  },
-};
-
-const exported = {
-  name: 'export',
-  title: 'export of everything, as admin',
-  async run({ stack }) {
-    const { ask, close } = client(stack, 'admin');
-    const count = await countTraces(stack);
-    const figures = [];
-
-    for (const format of ['ndjson', 'csv']) {
-      const { ms, bytes } = await ask(`/api/traces/export?format=${format}`, { discard: true });
-      figures.push(
-        figure(
-          format,
-          'traces a second',
-          (1000 * count) / ms,
-          `${(bytes / 1e6).toFixed(0)} MB in ${(ms / 1000).toFixed(1)} s`,
-        ),
-      );
     }
-    close();
-    return { figures };
-  },
-};
-
-const removed = {
-  name: 'delete',
-  title: 'delete what a filter matches, as admin',
-  async run({ stack }) {
-    const { ask, json, close } = client(stack, 'admin');
-    const [, , provider] = valuesOf(await json('/api/traces/facets'), 'provider');
-    const query = `provider=${encodeURIComponent(provider)}`;
-    const { total } = await json(`/api/traces?view=summary&limit=1&count=exact&${query}`);
-    const { ms, text } = await ask(`/api/traces?${query}&confirm=${total}`, { method: 'DELETE' });
-    const { deleted } = JSON.parse(text);
-
-    close();
-    if (deleted !== total) throw new Error(`${deleted} deleted of ${total}`);
-    return {
-      figures: [
-        figure(
-          query,
-          'traces a second',
-          (1000 * deleted) / ms,
-          `${deleted} in ${(ms / 1000).toFixed(1)} s`,
-        ),
-      ],
-    };
-  },
-};
-
-const retention = {
-  name: 'retention',
-  title: 'scripts/cleanup --older-than 300',
-  async run({ stack }) {
-    const { PGUSER, PGPASSWORD, PGHOST, PGDATABASE } = connection(stack, 'lesson_admin');
-    const before = await countTraces(stack);
-    const begin = performance.now();
-
-    await run(join(ROOT, 'scripts/cleanup'), ['--older-than', '300'], {
-      env: {
-        ...process.env,
-        DATABASE_ADMIN_URL: `postgresql://${PGUSER}:${PGPASSWORD}@/${PGDATABASE}?host=${PGHOST}`,
+    const ratio = seen.deep.map((rps, i) => rps / seen.first[i]);
+    return [
+      { what: 'first page', unit: 'a second', values: seen.first },
+      {
+        what: 'page far down',
+        unit: 'a second',
+        values: seen.deep,
+        text: `offset ${depth.toLocaleString('en')}`,
+        depth,
       },
-      maxBuffer: 1 << 26,
-    });
-    const seconds = (performance.now() - begin) / 1000;
-    const count = before - (await countTraces(stack));
-    return {
-      figures: [
-        figure(
-          'deleted',
-          'traces a second',
-          count / seconds,
-          `${count} in ${seconds.toFixed(1)} s`,
-        ),
-      ],
-    };
+      { what: RATIO, unit: '×', values: ratio },
+    ];
   },
-};
+  (seen) => [
+    target(
+      `page at offset ${seen.find(({ depth }) => depth).depth.toLocaleString('en')} by cursor`,
+      '× the first page',
+      seen.find(({ what }) => what === RATIO).values,
+      { atLeast: 0.9 },
+    ),
+  ],
+);
+
+const perSecond = (what, count, ms, more) => ({
+  what,
+  unit: 'traces a second',
+  values: [(1000 * count) / ms],
+  text: `${count.toLocaleString('en')} in ${(ms / 1000).toFixed(1)} s${more ?? ''}`,
+});
+
+const exported = amounts('export', 'export of everything, as admin', async ({ stack }) => {
+  const { ask, close } = client(stack, 'admin');
+  const count = await countTraces(stack);
+  const seen = [];
+
+  for (const format of ['ndjson', 'csv']) {
+    const { ms, bytes } = await ask(`/api/traces/export?format=${format}`, { discard: true });
+    seen.push(perSecond(format, count, ms, `, ${(bytes / 1e6).toFixed(0)} MB`));
+  }
+  close();
+  return seen;
+});
+
+const removed = amounts('delete', 'delete what a filter matches, as admin', async ({ stack }) => {
+  const { ask, json, close } = client(stack, 'admin');
+  const query = 'provider=openai';
+  const { total } = await json(`/api/traces?view=summary&limit=1&count=exact&${query}`);
+  const { ms, text } = await ask(`/api/traces?${query}&confirm=${total}`, { method: 'DELETE' });
+  const { deleted } = JSON.parse(text);
+
+  close();
+  if (deleted !== total || total === 0) throw new Error(`${deleted} deleted of ${total}`);
+  await stack.psql("SELECT trace_roll_up('10 minutes')"); // or the next row would do what this one left
+  return [perSecond(query, deleted, ms)];
+});
+
+const retention = amounts('retention', 'scripts/cleanup --older-than 300', async ({ stack }) => {
+  const { PGUSER, PGPASSWORD, PGHOST, PGDATABASE } = connection(stack, 'lesson_admin');
+  const before = await countTraces(stack);
+  const begin = performance.now();
+
+  await run(join(ROOT, 'scripts/cleanup'), ['--older-than', '300'], {
+    env: {
+      ...process.env,
+      DATABASE_ADMIN_URL: `postgresql://${PGUSER}:${PGPASSWORD}@/${PGDATABASE}?host=${PGHOST}`,
+    },
+    maxBuffer: 1 << 26,
+  });
+  const ms = performance.now() - begin;
+  const count = before - (await countTraces(stack));
+  if (count === 0) throw new Error('nothing was old enough');
+  return [perSecond('deleted', count, ms)];
+});
 
 // From the start of the navigation to the frame behind the one in which the rows are there; the page is new each time.
-const painted = {
-  name: 'page',
-  title: 'first rows of /traces in Chromium, nothing cached',
-  async run({ stack, rounds }) {
+const painted = amounts(
+  'page',
+  'first rows of /traces in Chromium, nothing cached',
+  async ({ stack, rounds }) => {
     const browser = await openBrowser(stack);
     const ms = [];
 
@@ -368,63 +357,82 @@ const painted = {
     } finally {
       await browser.close();
     }
-    return { figures: [figure('first rows painted', 'ms', ms)] };
+    return [{ what: 'first rows painted', unit: 'ms', values: ms }];
   },
-};
+);
 
-// What is asked while it grows has been asked when the rows are run; the rest is asked of what there is then.
-const grown = (row) => ({
+// In this order at each size; the last two take traces away, which the next size makes up for.
+const ROWS = [
+  questions('list', 'the first page', ['list'], (one) =>
+    one.name === 'first page' ? within(PAGE_P95_MS, 0.95)(one) : undefined,
+  ),
+  questions('filter', 'each filter, first page', ['filter'], within(PAGE_P95_MS, 0.95)),
+  questions('search', 'searches, first page', ['search'], within(PAGE_P95_MS, 0.95)),
+  questions('sort', 'each sort, first page', ['sort'], within(PAGE_P95_MS, 0.95)),
+  questions('count', 'exact counts', ['count'], () => undefined),
+  questions('facets', 'facets', ['facets'], () => undefined),
+  questions('stats', 'statistics', ['stats'], stats),
+  cursor,
+  painted,
+  exported,
+  removed,
+  retention,
+];
+
+// What was seen while it grew is told when the rows are run.
+const told = (row) => ({
   name: row.name,
   title: row.title,
-  run: async ({ seen, sizes }) => row.report(seen.get(row.name), sizes),
+  async run({ seen, failures, sizes }) {
+    if (failures.has(row.name)) throw failures.get(row.name);
+    return row.report(seen.get(row.name), sizes);
+  },
 });
 
-async function grow({ stack, sizes, rows, note, quick, sizeOf }) {
-  const chosen = GROWING.filter(({ name }) => rows.some((row) => row.name === name));
+async function grow({ stack, sizes, rows, note, ...context }) {
+  const chosen = ROWS.filter(({ name }) => rows.some((row) => row.name === name));
   const seen = new Map(chosen.map(({ name }) => [name, []]));
+  const failures = new Map();
   const reached = [];
 
-  for (const [i, size] of sizes.entries()) {
-    const there = await sizeOf();
+  for (const size of sizes) {
+    const there = await countTraces(stack);
     if (there >= 1.5 * size) continue; // of an earlier run
     if (there < 0.9 * size)
-      await fill(stack, { count: size - there, days: DAYS, seed: i + 1, lean: true }, note);
+      await fill(stack, { count: size - there, days: DAYS, seed: there + 1, lean: true }, note);
     reached.push(size);
     for (const row of chosen) {
       note(`of ${size} traces: ${row.title}`);
-      seen
-        .get(row.name)
-        .push(...(await row.measure({ stack, now: Date.now(), times: quick ? 3 : 30 }, size)));
+      try {
+        const found = await row.measure({ stack, size, now: Date.now(), ...context });
+        seen.get(row.name).push(...found.map((one) => ({ ...one, size })));
+      } catch (error) {
+        failures.set(row.name, error);
+        note(`   ${error.message}`);
+      }
     }
   }
-  return { seen, sizes: reached };
+  return { seen, failures, sizes: reached };
 }
 
 export default {
   title: 'A million traces over 12 months',
   method: [
     'Each question is asked 30 times, in turn with the others, by one client on one connection, through nginx; p50 and p95 of',
-    'the milliseconds until the last byte. Traces are those of `scripts/demo-data --lean --days 366`; after each growth the',
-    'tables are vacuumed and analyzed.',
+    'the milliseconds until the last byte. Export, deletion and retention are done once. Traces are those of `scripts/demo-data --lean --days 366`; after each growth the',
+    'tables are vacuumed and analyzed. Each table is one of growth: a column for each number of traces.',
   ].join('\n'),
-  rows: [...GROWING.map(grown), cursor, painted, exported, removed, retention],
+  rows: ROWS.map(told),
 
-  async start({ quick, runDir, rows, note }) {
+  async start({ quick, runDir, rows, rounds, note }) {
     const stack = await startProduct({ runDir });
     const stop = () => stack.stop({ keep: runDir !== undefined });
 
     try {
       note(`the product runs in ${stack.runDir}`);
       const sizes = quick ? QUICK_SIZES : SIZES;
-      const grownUp = await grow({
-        stack,
-        sizes,
-        rows,
-        note,
-        quick,
-        sizeOf: () => countTraces(stack),
-      });
-      return { stack, seconds: quick ? 1 : 5, ...grownUp, stop };
+      const [times, seconds] = quick ? [3, 1] : [30, 5];
+      return { stop, ...(await grow({ stack, sizes, rows, rounds, times, seconds, note })) };
     } catch (error) {
       await stop();
       throw error;

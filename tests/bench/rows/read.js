@@ -197,13 +197,16 @@ async function contendersOf(name, { stack, beside, seconds }) {
   };
 }
 
-// Each in turn, round by round, so that what else the machine does befalls all.
+// Each in turn, round by round, so that what else the machine does befalls all; every second round goes the other way
+// round, so that what one leaves behind does not always befall the same one.
 async function interleave(run, { rounds, seconds, note }) {
   const seen = Object.fromEntries(Object.keys(run).map((name) => [name, []]));
 
   for (const measure of Object.values(run)) await measure(2); // to be warm
   for (let round = 1; round <= rounds; round++) {
-    for (const [name, measure] of Object.entries(run)) seen[name].push(await measure(seconds));
+    const turn = Object.entries(run);
+    if (round % 2 === 0) turn.reverse();
+    for (const [name, measure] of turn) seen[name].push(await measure(seconds));
     note(
       `   round ${round} of ${rounds}: ` +
         Object.entries(seen)
@@ -480,13 +483,14 @@ const memory = {
 export default {
   title: 'Lists, traces by id and POSTs',
   method: [
-    'A round runs each contender in turn, for some seconds, with 8 clients; the rounds interleave them. Ratios are taken',
-    'within a round; the median counts, the spread is from the least to the most. All of it shares the cores: wrk, nginx,',
-    'programs and PostgreSQL. pgbench runs the statements that PostgreSQL logged (`log_statement`) while the responder',
-    'answered that very request: identity, row security, SQL, as one pipeline, prepared, as the same role. The floor is a',
-    'responder of libfcgi that answers so many bytes, behind the same nginx, in the same server. B = 1/(1/pgbench + 1/floor).',
-    'Fastify runs two processes behind the same nginx, and is spared passwords, identity and row security. For POSTs pgbench',
-    'gets its new ids by EXECUTE of a prepared statement, values in the text of the query; a POST announces the lesson, too.',
+    'A round runs each contender in turn, for some seconds, with 8 clients; the rounds interleave them, every second one the',
+    'other way round. Ratios are taken within a round; the median counts, the spread is from the least to the most. All of it',
+    'shares the cores: wrk, nginx, programs and PostgreSQL. pgbench runs the statements that PostgreSQL logged',
+    '(`log_statement`) while the responder answered that very request: identity, row security, SQL, as one pipeline,',
+    'prepared, as the same role. The floor is a responder of libfcgi that answers so many bytes, behind the same nginx, in',
+    'the same server. B = 1/(1/pgbench + 1/floor). Fastify runs two processes behind the same nginx, and is spared passwords,',
+    'identity and row security. For POSTs pgbench gets its new ids by EXECUTE of a prepared statement, values in the text of',
+    'the query; a POST announces the lesson, too.',
   ].join('\n'),
   rows: [
     sideBySide('full', 'list of 50, full rows', [
