@@ -85,6 +85,18 @@ export async function generate(page, outline) {
   return (await (await answer).json()).lesson.id;
 }
 
+// The sample provider answers nobody until the function is called that this gives: so long a generation runs.
+export function holdSample(stack) {
+  const send = (signal) =>
+    stack
+      .processes()
+      .filter(({ command }) => command.split(' ')[0].endsWith('/sample.fcgi'))
+      .forEach(({ pid }) => process.kill(pid, signal));
+
+  send('SIGSTOP');
+  return () => send('SIGCONT');
+}
+
 // The row of a lesson or of a trace on its list.
 export const rowOf = (page, id) =>
   page.locator('tbody tr', { has: page.locator(`a[href$="/${id}"]`) });

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
 import { startStack } from '../lib/stack.js';
-import { generate, openBrowser, rowOf } from './browser.js';
+import { generate, holdSample, openBrowser, rowOf } from './browser.js';
 
 let stack, browser, page, lessonId;
 
@@ -99,20 +99,24 @@ test('a_lesson_can_be_generated_again', async () => {
   assert.deepEqual(page.faults, []);
 });
 
-test('a_running_generation_fills_in_by_itself', async () => {
+test('a_running_generation_fills_in_by_itself', async (t) => {
+  const release = holdSample(stack);
+  t.after(release);
+
   await page.goto('/');
   await page.getByLabel('Outline').fill('Snails: slow and steady');
   await page.getByLabel('Provider').selectOption('sample');
-  await page.getByLabel('Model').fill('slow-9000');
+  await page.getByLabel('Model').fill('slow-1');
   await page.getByRole('button', { name: 'Generate lesson' }).click();
   const row = page.locator('.lesson-rows tr', { hasText: 'Snails' });
-  await row.getByText(/^\d+.s · asking sample slow-9000$/).waitFor();
+  await row.getByText(/^\d+.s · asking sample slow-1$/).waitFor();
 
   await row.getByRole('link', { name: /^Traces of/ }).click();
   await page.locator('.trace-rows').getByText('running', { exact: true }).waitFor();
   await page.locator('.trace-rows .row-link').click();
   const story = page.getByRole('list', { name: 'Timeline' });
   await story.getByText(/^running for/).first().waitFor();
+  release();
   await story.getByText('lesson written by sample').waitFor();
   await story.getByText(/^answered in/).waitFor();
   await page.locator('.call .prose h3').first().waitFor();

@@ -7,7 +7,7 @@ import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 
 import { startStack } from '../lib/stack.js';
-import { openBrowser } from './browser.js';
+import { holdSample, openBrowser } from './browser.js';
 
 let stack, browser, page, trace;
 
@@ -388,19 +388,22 @@ test('the_keys_of_what_comes_while_they_are_read_are_listed_too', async () => {
   assert.deepEqual(page.faults, []);
 });
 
-test('a_running_trace_fills_in', async () => {
+test('a_running_trace_fills_in', async (t) => {
+  const release = holdSample(stack);
+  t.after(release);
   const made = await stack.fetch('/api/lessons', {
     as: 'admin',
     method: 'POST',
     headers: { 'Content-Type': 'application/json' },
-    body: JSON.stringify({ outline: 'Snails', provider: 'sample', model: 'slow-6000' }),
+    body: JSON.stringify({ outline: 'Snails', provider: 'sample', model: 'slow-1' }),
   });
   const { lesson } = await made.json();
 
   await open('', lesson.trace_ids[0]);
-  await bar(/sample slow-6000 attempt 1 running for/).waitFor();
+  await bar(/sample slow-1 attempt 1 running for/).waitFor();
   await page.getByText('The lesson is not there yet.').or(page.getByText('As it was sent to')).waitFor();
-  await bar(/sample slow-6000 attempt 1 answered in/).waitFor();
+  release();
+  await bar(/sample slow-1 attempt 1 answered in/).waitFor();
   await bar(/lesson written by sample/).waitFor();
   await page.locator('.payload .prose').waitFor();
   assert.deepEqual(page.faults, []);
