@@ -34,8 +34,9 @@ static const char *run(struct db *db, struct arena *a, const struct db_identity 
     return db_value(rows[1], 0, 0);
 }
 
-/* ---- facets ---- */
+/* ---- what is summed up already ---- */
 
+/* The columns that are counted by, and that the roll-ups have. */
 static const struct {
     const char *name, *column;
     enum trace_by by;
@@ -47,6 +48,86 @@ static const struct {
 };
 
 enum { FACETS = sizeof facets / sizeof *facets };
+
+/* Whether the roll-ups have the columns that are filtered by. */
+static bool rolled_up(const struct trace_filter *f)
+{
+    unsigned known = TRACE_BIT(TRACE_BY_FROM) | TRACE_BIT(TRACE_BY_TO);
+
+    for (int i = 0; i < FACETS; i++)
+        known |= TRACE_BIT(facets[i].by);
+    for (int by = 0; by < TRACE_FILTER_COUNT; by++)
+        if (f->values[by] != NULL && !(known & TRACE_BIT(by)))
+            return false;
+    return true;
+}
+
+/* Whoever comes first after six hours are over sums them up. Without it the answer is as true. */
+static void roll_up(struct db *db, struct arena *a, const struct db_identity *who, int deadline_ms)
+{
+    struct db_call call = {&roll, {{0}}};
+    struct db_rows *rows;
+    struct err e;
+
+    db_run(db, a, who, &call, 1, &rows, DB_ONCE, deadline_ms, &e);
+}
+
+/*
+ * slots: the six hours from first to last that count from the roll-ups, each on one side of middle;
+ * none if the roll-ups do not know a filter. gaps: what is between them.
+ */
+static void add_slots(struct trace_sql *s, const char *first, const char *middle, const char *last,
+                      bool known)
+{
+    int from = trace_sql_arg(s, db_arg(first)), at = trace_sql_arg(s, db_arg(middle));
+    int to = trace_sql_arg(s, db_arg(last));
+
+    buf_printf(
+        s->text,
+        "WITH slots AS MATERIALIZED ("
+        "SELECT at FROM trace_rolled r WHERE %s AND at >= $%d::timestamptz"
+        "   AND at + " SLOT " <= $%d::timestamptz"
+        "   AND (at >= $%d::timestamptz OR at + " SLOT " <= $%d::timestamptz)"
+        "   AND NOT EXISTS (SELECT FROM trace_touched t WHERE t.at = r.at)),"
+        " gaps AS (SELECT lo, hi FROM ("
+        "SELECT lag(at + " SLOT ", 1, $%d::timestamptz) OVER (ORDER BY at) AS lo, at AS hi"
+        "  FROM (SELECT at FROM slots UNION ALL SELECT $%d::timestamptz) x) y WHERE lo < hi),",
+        known ? "true" : "false", from, to, at, at, from, to);
+}
+
+/* Whose roll-ups: they are of everybody, too. */
+static void add_rolled_owner(struct trace_sql *s, const struct trace_filter *f)
+{
+    if (f->owner != NULL)
+        buf_printf(s->text, "owner = $%d", trace_sql_arg(s, db_arg(f->owner)));
+    else
+        buf_puts(s->text, "owner IS NULL");
+}
+
+/* What the roll-ups know of a filter, as a condition. */
+static void add_rolled_conditions(struct trace_sql *s, const struct trace_filter *f)
+{
+    add_rolled_owner(s, f);
+    for (int i = 0; i < FACETS; i++) {
+        buf_puts(s->text, " AND ");
+        trace_filter_add_one(s, f, facets[i].by);
+    }
+}
+
+/*
+ * The traces that no roll-up has. OFFSET 0 keeps the planner from joining first: it takes what is
+ * between the slots for far more than it is, and would read the whole index.
+ */
+static void add_traces(struct trace_sql *s, bool known)
+{
+    if (known)
+        buf_puts(s->text, " FROM gaps CROSS JOIN LATERAL (SELECT * FROM lesson_traces"
+                          " WHERE created_at >= lo AND created_at < hi OFFSET 0) t");
+    else
+        buf_puts(s->text, " FROM lesson_traces");
+}
+
+/* ---- facets ---- */
 
 /* The conditions of the other facets, on the cells. */
 static void add_others(struct trace_sql *s, const struct trace_filter *f, int but)
@@ -69,22 +150,41 @@ static void add_facet(struct trace_sql *s, const struct trace_filter *f, int i)
     buf_printf(s->text, " GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT %d) v)", FACET_VALUES_MAX);
 }
 
+/* Of each combination, whether or not it is filtered by: a facet counts what the others let in. */
+static void add_combinations(struct trace_sql *s, const struct trace_filter *f)
+{
+    const char *from = f->values[TRACE_BY_FROM], *to = f->values[TRACE_BY_TO];
+    const char *first = from != NULL ? from : "-infinity";
+    bool known = rolled_up(f);
+    unsigned without = known ? TRACE_BIT(TRACE_BY_FROM) | TRACE_BIT(TRACE_BY_TO) : 0;
+
+    for (int i = 0; i < FACETS; i++)
+        without |= TRACE_BIT(facets[i].by);
+    add_slots(s, first, first, to != NULL ? to : "infinity", known);
+    buf_puts(s->text, " cells AS MATERIALIZED ("
+                      "SELECT status, provider_used, model, error_class, sum(n) AS n FROM ("
+                      "SELECT status, provider_used, model, error_class, n"
+                      "  FROM trace_rollups r JOIN slots USING (at) WHERE ");
+    add_rolled_owner(s, f);
+    buf_puts(s->text, " UNION ALL "
+                      "SELECT status, provider_used, model, error_class, count(*)");
+    add_traces(s, known);
+    trace_filter_add(s, f, without);
+    buf_puts(s->text, " GROUP BY 1, 2, 3, 4) c GROUP BY 1, 2, 3, 4)");
+}
+
 const char *trace_facets(struct db *db, struct arena *a, const struct db_identity *who,
                          struct trace_filter *f, int deadline_ms, struct err *e)
 {
-    unsigned without = 0;
     struct trace_sql s;
 
     if (!trace_filter_check(a, f, e))
         return NULL;
+    if (rolled_up(f))
+        roll_up(db, a, who, ROLL_DEADLINE_MS);
     trace_sql_begin(&s, a);
-    buf_puts(s.text, "WITH cells AS MATERIALIZED ("
-                     "SELECT status, provider_used, model, error_class, count(*) AS n"
-                     "  FROM lesson_traces");
-    for (int i = 0; i < FACETS; i++)
-        without |= TRACE_BIT(facets[i].by);
-    trace_filter_add(&s, f, without);
-    buf_puts(s.text, " GROUP BY 1, 2, 3, 4) SELECT json_build_object('facets', json_build_object(");
+    add_combinations(&s, f);
+    buf_puts(s.text, " SELECT json_build_object('facets', json_build_object(");
     for (int i = 0; i < FACETS; i++)
         add_facet(&s, f, i);
     buf_puts(s.text, "), 'total', (SELECT coalesce(sum(n), 0) FROM cells WHERE true");
@@ -199,52 +299,53 @@ static bool read_period(struct arena *a, struct trace_filter *f, const char *buc
     "  FROM dims GROUP BY GROUPING SETS ((current), (current, provider_used),"                     \
     "                                    (current, provider_used, model), (current, at))),"
 
-#define RANK(p) "ceil(" p " * total)"
-/* The value at a rank: within a bin of several, between its least and its greatest. */
-#define PERCENTILE(p)                                                                              \
-    "min(low + round((high - low) * greatest(" RANK(                                               \
-        p) " - (upto - n) - 1, 0) / greatest(n - 1, 1))) FILTER (WHERE upto >= " RANK(p) ")::int"
+/* ms: the value at a rank; within a bin of several, between its least and its greatest. */
 #define PERCENTILES                                                                                \
     "bins AS MATERIALIZED ("                                                                       \
-    "SELECT at, provider_used, model, bin, sum(n) AS n, min(low) AS low, max(high) AS high"        \
-    "  FROM cells WHERE bin IS NOT NULL GROUP BY 1, 2, 3, 4"                                       \
-    " UNION ALL "                                                                                  \
-    "SELECT at, provider_used, model, trace_bin(ms) / 2, sum(n), min(ms), max(ms)"                 \
-    "  FROM (SELECT at, provider_used, model, unnest(durations) AS ms, unnest(counts) AS n"        \
-    "          FROM rolled) r"                                                                     \
-    " GROUP BY 1, 2, 3, 4),"                                                                       \
+    "SELECT grouping(at) = 0 AS timed, current, provider_used, model, at, bin,"                    \
+    "       sum(n)::int AS n, min(low) AS low, max(high) AS high"                                  \
+    "  FROM (SELECT at IS NOT NULL AS current, provider_used, model, at, bin, n, low, high"        \
+    "          FROM cells WHERE bin IS NOT NULL"                                                   \
+    "         UNION ALL "                                                                          \
+    "        SELECT at IS NOT NULL, provider_used, model, at, trace_bin(ms) / 2, n, ms, ms"        \
+    "          FROM (SELECT at, provider_used, model, unnest(durations) AS ms,"                    \
+    "                       unnest(counts) AS n"                                                   \
+    "                  FROM rolled) r) d"                                                          \
+    " GROUP BY GROUPING SETS ((current, provider_used, model, bin), (current, at, bin))),"         \
     "hist AS ("                                                                                    \
     "SELECT grouping(provider_used, model) * 2 + 1 AS kind, current, provider_used, model,"        \
     "       NULL::timestamptz AS at, bin, sum(n)::int AS n, min(low) AS low, max(high) AS high"    \
-    "  FROM (SELECT at IS NOT NULL AS current, provider_used, model, bin, sum(n) AS n,"            \
-    "               min(low) AS low, max(high) AS high"                                            \
-    "          FROM bins GROUP BY 1, 2, 3, 4) m"                                                   \
+    "  FROM bins WHERE NOT timed"                                                                  \
     " GROUP BY GROUPING SETS ((current, bin), (current, provider_used, bin),"                      \
     "                         (current, provider_used, model, bin))"                               \
     " UNION ALL "                                                                                  \
-    "SELECT 6, true, NULL, NULL, at, bin, sum(n)::int, min(low), max(high)"                        \
-    "  FROM bins WHERE at IS NOT NULL GROUP BY at, bin),"                                          \
+    "SELECT 6, current, NULL, NULL, at, bin, n, low, high FROM bins WHERE timed),"                 \
     "ranked AS ("                                                                                  \
     "SELECT *, sum(n) OVER (g ORDER BY bin) AS upto, sum(n) OVER g AS total"                       \
     "  FROM hist WINDOW g AS (PARTITION BY kind, current, provider_used, model, at)),"             \
     "percentiles AS ("                                                                             \
-    "SELECT kind, current, provider_used, model, at, max(total) AS n, " PERCENTILE(                \
-        "0.5") " AS p50, " PERCENTILE("0.95") " AS p95, " PERCENTILE("0.99") " AS p99"             \
-                                                                             "  FROM ranked "      \
-                                                                             "GROUP BY 1, 2, 3, "  \
-                                                                             "4, 5),"
+    "SELECT row(kind, current, provider_used, model, at) AS key, max(total) AS n,"                 \
+    "       max(ms) FILTER (WHERE percent = 50) AS p50,"                                           \
+    "       max(ms) FILTER (WHERE percent = 95) AS p95,"                                           \
+    "       max(ms) FILTER (WHERE percent = 99) AS p99"                                            \
+    "  FROM (SELECT r.*, percent,"                                                                 \
+    "               low + round((high - low) * (rank - (upto - n) - 1.0)"                          \
+    "                           / greatest(n - 1, 1))::int AS ms"                                  \
+    "          FROM ranked r, (VALUES (50), (95), (99)) p (percent),"                              \
+    "               LATERAL (SELECT (total * percent + 99) / 100 AS rank) x"                       \
+    "         WHERE upto - n < rank AND rank <= upto) v"                                           \
+    " GROUP BY kind, current, provider_used, model, at),"
 
 /* A group of each kind as it is answered; sums of nothing are null, counts 0. */
 #define DURATION                                                                                   \
     "json_build_object('p50', p50, 'p95', p95, 'p99', p99, 'n', coalesce(t.n, 0)) AS duration_ms"
 #define RATE "round(failed / nullif(completed + failed, 0), 6)::float8 AS error_rate"
+/* Rows are equal also where both have null. */
 #define GROUPS                                                                                     \
     "groups AS MATERIALIZED ("                                                                     \
     "SELECT s.*, p50, p95, p99, t.n"                                                               \
-    "  FROM sums s LEFT JOIN percentiles t"                                                        \
-    "    ON t.kind = s.kind AND t.current = s.current"                                             \
-    "   AND t.provider_used IS NOT DISTINCT FROM s.provider_used"                                  \
-    "   AND t.model IS NOT DISTINCT FROM s.model AND t.at IS NOT DISTINCT FROM s.at) "
+    "  FROM (SELECT row(kind, current, provider_used, model, at) AS key, * FROM sums) s"           \
+    "  LEFT JOIN percentiles t USING (key)) "
 #define TOTALS                                                                                     \
     "coalesce(requests, 0) AS requests, coalesce(completed, 0) AS completed,"                      \
     " coalesce(failed, 0) AS failed, coalesce(started, 0) AS started, " RATE ","                   \
@@ -341,44 +442,6 @@ static void add_dimensions(struct trace_sql *s, const struct period *p, const ch
     buf_puts(s->text, ", status");
 }
 
-/*
- * slots: the six hours that count from the roll-ups, whole ones of one of the two periods; none if
- * the roll-ups do not know a filter. gaps: what is between them.
- */
-static void add_slots(struct trace_sql *s, const struct trace_filter *f, const struct period *p,
-                      bool known)
-{
-    int from = trace_sql_arg(s, db_arg(instant_text(s->arena, p->from)));
-    int first = trace_sql_arg(s, db_arg(f->values[TRACE_BY_FROM]));
-    int to = trace_sql_arg(s, db_arg(f->values[TRACE_BY_TO]));
-
-    buf_printf(
-        s->text,
-        "WITH slots AS MATERIALIZED ("
-        "SELECT at FROM trace_rolled r WHERE %s AND at >= $%d::timestamptz"
-        "   AND at + " SLOT " <= $%d::timestamptz"
-        "   AND (at >= $%d::timestamptz OR at + " SLOT " <= $%d::timestamptz)"
-        "   AND NOT EXISTS (SELECT FROM trace_touched t WHERE t.at = r.at)),"
-        " gaps AS (SELECT lo, hi FROM ("
-        "SELECT lag(at + " SLOT ", 1, $%d::timestamptz) OVER (ORDER BY at) AS lo, at AS hi"
-        "  FROM (SELECT at FROM slots UNION ALL SELECT $%d::timestamptz) x) y WHERE lo < hi),",
-        known ? "true" : "false", first, to, from, from, first, to);
-}
-
-/* What the roll-ups know of a filter, as a condition. */
-static void add_rolled_conditions(struct trace_sql *s, const struct trace_filter *f)
-{
-    buf_puts(s->text, "owner ");
-    if (f->owner != NULL)
-        buf_printf(s->text, "= $%d", trace_sql_arg(s, db_arg(f->owner)));
-    else
-        buf_puts(s->text, "IS NULL");
-    for (int i = 0; i < FACETS; i++) {
-        buf_puts(s->text, " AND ");
-        trace_filter_add_one(s, f, facets[i].by);
-    }
-}
-
 static void add_rolled(struct trace_sql *s, const struct trace_filter *f, const struct period *p)
 {
     buf_puts(s->text, " rolled AS MATERIALIZED (");
@@ -388,19 +451,6 @@ static void add_rolled(struct trace_sql *s, const struct trace_filter *f, const 
                       " FROM trace_rollups r JOIN slots USING (at) WHERE ");
     add_rolled_conditions(s, f);
     buf_puts(s->text, "),");
-}
-
-/*
- * The traces that no roll-up has. OFFSET 0 keeps the planner from joining first: it takes what is
- * between the slots for far more than it is, and would read the whole index.
- */
-static void add_traces(struct trace_sql *s, bool known)
-{
-    if (known)
-        buf_puts(s->text, " FROM gaps CROSS JOIN LATERAL (SELECT * FROM lesson_traces"
-                          " WHERE created_at >= lo AND created_at < hi OFFSET 0) t");
-    else
-        buf_puts(s->text, " FROM lesson_traces");
 }
 
 static void add_their_conditions(struct trace_sql *s, const struct trace_filter *f, bool known)
@@ -445,29 +495,6 @@ static void add_failures(struct trace_sql *s, const struct trace_filter *f, cons
     buf_puts(s->text, ") y GROUP BY 1, 2, 3),");
 }
 
-/* Whether the roll-ups have the columns that are filtered by, and are fine enough. */
-static bool rolled_up(const struct trace_filter *f, const struct period *p)
-{
-    unsigned known = TRACE_BIT(TRACE_BY_FROM) | TRACE_BIT(TRACE_BY_TO);
-
-    for (int i = 0; i < FACETS; i++)
-        known |= TRACE_BIT(facets[i].by);
-    for (int by = 0; by < TRACE_FILTER_COUNT; by++)
-        if (f->values[by] != NULL && !(known & TRACE_BIT(by)))
-            return false;
-    return p->bucket->seconds >= SLOT_SECONDS;
-}
-
-/* Whoever comes first after six hours are over sums them up. Without it the answer is as true. */
-static void roll_up(struct db *db, struct arena *a, const struct db_identity *who, int deadline_ms)
-{
-    struct db_call call = {&roll, {{0}}};
-    struct db_rows *rows;
-    struct err e;
-
-    db_run(db, a, who, &call, 1, &rows, DB_ONCE, deadline_ms, &e);
-}
-
 /* Whether percentiles can be exact. */
 static bool look(struct db *db, struct arena *a, const struct db_identity *who,
                  const struct trace_filter *f, int deadline_ms, bool *few, struct err *e)
@@ -496,11 +523,11 @@ const char *trace_stats(struct db *db, struct arena *a, const struct db_identity
     if (!trace_filter_check(a, f, e) || !read_period(a, f, bucket, &p, e) ||
         !look(db, a, who, f, deadline_ms, &few, e))
         return NULL;
-    known = !few && rolled_up(f, &p);
+    known = !few && rolled_up(f) && p.bucket->seconds >= SLOT_SECONDS;
     if (known)
         roll_up(db, a, who, ROLL_DEADLINE_MS);
     trace_sql_begin(&s, a);
-    add_slots(&s, f, &p, known);
+    add_slots(&s, f->values[TRACE_BY_FROM], instant_text(a, p.from), f->values[TRACE_BY_TO], known);
     add_rolled(&s, f, &p);
     add_cells(&s, f, &p, known, few);
     add_failures(&s, f, &p, known);

@@ -10,6 +10,7 @@ import { clearTraces, insertTraces } from '../lib/traces.js';
 
 const at = (minute, second = 0) =>
   `2026-03-01T10:${String(minute).padStart(2, '0')}:${String(second).padStart(2, '0')}Z`;
+const DAY_MS = 86_400_000;
 const HOUR = 'from=2026-03-01T10:00:00Z&to=2026-03-01T11:00:00Z';
 
 // ok: completed by groq; with two fallbacks; failed; running; the hour before; another's.
@@ -368,14 +369,16 @@ describe('statistics', () => {
 
   // Every three minutes of 20 days, by two owners; some fail, some cost nothing that is known.
   describe('of months', () => {
-    const RANGE = 'from=2026-06-05T01:30:00Z&to=2026-06-20T22:10:00Z';
+    const BEGIN = Math.floor(Date.now() / DAY_MS - 60) * DAY_MS;
+    const on = (day, time = '00:00') => `${new Date(BEGIN + day * DAY_MS).toISOString().slice(0, 11)}${time}:00Z`;
+    const RANGE = `from=${on(21, '01:30')}&to=${on(36, '22:10')}`;
     // As the API counts while nothing may be summed up: all from the traces.
-    const counted = async (query, options) => {
+    const counted = async (ask, query, options) => {
       const other = openSession(stack.databaseUrl);
 
       await db.run('DELETE FROM trace_rolled');
       await other.run("BEGIN; SELECT pg_advisory_xact_lock(hashtext('trace_roll_up'))");
-      const answer = await stats(query, options);
+      const answer = await ask(query, options);
       await other.run('ROLLBACK');
       await other.end();
       return answer;
@@ -397,7 +400,7 @@ describe('statistics', () => {
          SELECT CASE WHEN n % 3 = 0 THEN 'somebody' ELSE 'user' END, '{}', CASE WHEN n % 50 = 0 THEN 'started' WHEN n % 7 = 0 THEN 'failed' ELSE 'completed' END,
                 CASE WHEN n % 7 > 0 THEN 'p' || n % 2 END, 'm' || n % 5, CASE WHEN n % 7 = 0 THEN 'timeout' END,
                 CASE WHEN n % 11 = 0 THEN '{p}'::text[] END, CASE WHEN n % 50 > 0 THEN 50 + (hashint4(n) & 65535) END, 1 + n % 3,
-                n % 100, CASE WHEN n % 4 > 0 THEN n / 1000.0 END, '2026-05-15T00:00:00Z'::timestamptz + n * interval '1 minute'
+                n % 100, CASE WHEN n % 4 > 0 THEN n / 1000.0 END, '${on(0)}'::timestamptz + n * interval '1 minute'
            FROM generate_series(1, 60000) n`,
       ));
 
@@ -410,7 +413,7 @@ describe('statistics', () => {
       ])
         test(`are by ${bucket} what is counted from the traces, for ${as}${query}`, async () => {
           const found = `${RANGE}&bucket=${bucket}${query}`;
-          const expected = await counted(found, { as });
+          const expected = await counted(stats, found, { as });
 
           await db.run("SELECT trace_roll_up('1 minute')");
           same(await stats(found, { as }), expected);
@@ -418,10 +421,57 @@ describe('statistics', () => {
 
     test('forget a deleted trace at once', async () => {
       const { requests } = (await stats(`${RANGE}&bucket=day`, { as: 'admin' })).totals;
-      const [{ id }] = await db.rows("SELECT id FROM lesson_traces WHERE created_at = '2026-06-10T12:00:00Z'");
+      const [{ id }] = await db.rows(`SELECT id FROM lesson_traces WHERE created_at = '${on(26, '12:00')}'`);
 
       assert.equal((await call('DELETE', `/api/traces/${id}`, { as: 'admin' })).status, 200);
       assert.equal((await stats(`${RANGE}&bucket=day`, { as: 'admin' })).totals.requests, requests - 1);
+    });
+
+    // Not of the six hours that run, not of the future, too old to be summed up: all in one list.
+    describe('have the facets that are counted from the traces', () => {
+      const slot = on(26, '06:00');
+
+      before(() =>
+        db.run(
+          `INSERT INTO lesson_traces (owner, request_data, status, created_at)
+           SELECT 'user', '{}', 'completed', at FROM unnest(ARRAY[now(), now() + interval '1 year', now() - interval '3 years']) at`,
+        ));
+
+      for (const [query, as, isRolled = true] of [
+        ['', 'admin'],
+        ['', 'user'],
+        ['provider=p1,none&status=failed,started', 'admin'],
+        ['model=m1,m2', 'user'],
+        [RANGE, 'user'],
+        [`from=${on(21, '01:30')}&error_class=timeout`, 'admin'],
+        [`to=${on(27, '01:30')}`, 'admin'],
+        [`to=${on(26, '11:59')}`, 'admin', false],
+        ['min_duration_ms=1000&model=m1', 'admin', false],
+      ])
+        test(`for ${as}: ${query}`, async () => {
+          const expected = await counted(facets, query, { as });
+          const isFalsified = async () => {
+            await db.run(`UPDATE trace_rollups SET n = n + 1000 WHERE at = '${slot}'`); // or they are not looked at
+            const { total } = await facets(query, { as });
+            await db.run(`UPDATE trace_rollups SET n = n - 1000 WHERE at = '${slot}'`);
+            return total > expected.total;
+          };
+
+          assert.ok(expected.total > 0);
+          await db.run("SELECT trace_roll_up('1 minute')");
+          assert.deepEqual(await facets(query, { as }), expected);
+          assert.equal(await isFalsified(), isRolled);
+          await db.run(`UPDATE lesson_traces SET last_error = NULL WHERE created_at = '${on(26, '12:00')}'`); // the next six hours
+          assert.deepEqual(await facets(query, { as }), expected);
+        });
+    });
+
+    test('have facets that forget a deleted trace at once', async () => {
+      const { total } = await facets('', { as: 'admin' });
+      const [{ id }] = await db.rows(`SELECT id FROM lesson_traces WHERE created_at = '${on(27, '12:00')}'`);
+
+      assert.equal((await call('DELETE', `/api/traces/${id}`, { as: 'admin' })).status, 200);
+      assert.equal((await facets('', { as: 'admin' })).total, total - 1);
     });
 
     test('are summed up by who asks', async () => {
