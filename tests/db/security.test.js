@@ -543,12 +543,16 @@ describe('api_tokens', () => {
 });
 
 describe('the list of a user among many', () => {
-  test('is read from its index, with row security', async () => {
-    await operator.run(
-      `INSERT INTO lesson_traces (owner, request_data, created_at)
-       SELECT 'user' || n % 50, '{}', now() - n * interval '1 second' FROM generate_series(1, 20000) n;
+  before(() =>
+    operator.run(
+      `INSERT INTO lesson_traces (owner, request_data, created_at, llm_calls)
+       SELECT 'user' || n % 50, '{}', now() - n * interval '1 second',
+              CASE WHEN n % 11 = 0 THEN '[{"provider": "gemini", "error_class": "empty", "success": false}]'::jsonb ELSE '[]' END
+         FROM generate_series(1, 20000) n;
        ANALYZE lesson_traces`,
-    );
+    ));
+
+  test('is read from its index, with row security', async () => {
     const plan = await as(
       'user7',
       `EXPLAIN SELECT * FROM lesson_trace_summary
@@ -559,4 +563,17 @@ describe('the list of a user among many', () => {
     assert.match(plan, /Index Scan using lesson_traces_owner/);
     assert.doesNotMatch(plan, /Sort|Seq Scan/);
   });
+
+  for (const provider of ['gemini', 'nobody'])
+    test(`is read from the index of failed calls, if it is of those of ${provider}`, async () => {
+      const plan = await as(
+        'user7',
+        `EXPLAIN SELECT v.* FROM (SELECT id AS found FROM lesson_traces
+                                   WHERE owner = 'user7' AND failed_providers && string_to_array('${provider}', ',')
+                                   ORDER BY created_at DESC, id DESC LIMIT 51) f
+                             JOIN lesson_trace_summary v ON v.id = f.found`,
+      );
+
+      assert.match(plan, / (using|on) lesson_traces_failed /);
+    });
 });
