@@ -9,8 +9,6 @@
 #include <pwd.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -24,23 +22,18 @@
 #include "common/log.h"
 #include "common/utf8.h"
 #include "common/uuid.h"
+#include "fcgi/answer.h"
 #include "fcgi/rate.h"
-#include "fcgi/record.h"
 
 enum {
     LISTEN_FD = 0,
     BODY_MAX_BYTES = 1 << 20,
     QUERY_MAX_PARAMETERS = 32,
     USER_MAX_BYTES = 255,
-    PEER_TIMEOUT_S = 10,          /* nginx neither sends nor reads for so long */
-    STALL_S = 30,                 /* a client that takes a stream may pause, but in */
-    STALL_BYTES = STALL_S * 4096, /* so long a time takes so much, or is given up */
-    PEER_CLOSE_MS = 100,          /* for what is left of a request that is answered */
+    PEER_TIMEOUT_S = 10, /* nginx neither sends nor reads for so long */
+    PEER_CLOSE_MS = 100, /* for what is left of a request that is answered */
     RETRY_AFTER_S = 2,
     KEPT_BYTES = 2 << 20, /* of memory, freed or in one piece, for the next page of whole traces */
-    WRITE_MAX_BYTES = 1 << 16,
-    HEADERS_MAX_BYTES =
-        12 * 1024, /* a client may not take more than 16 KB, nginx no more than 32 */
 };
 
 #define JSON_TYPE "application/json; charset=utf-8"
@@ -55,15 +48,7 @@ struct request { /* the private half of http_req */
     struct timespec begin;
     struct parameter query[QUERY_MAX_PARAMETERS];
     int query_count;
-    struct buf *headers;
-    struct record_part *first, *last;
-    bool head, broken; /* HEAD; nobody takes the answer any more */
-    char *stream;      /* of a stream, what is not written yet: WRITE_MAX_BYTES at most */
-    size_t streamed;
-    struct { /* of a stream, since it was last looked at */
-        long waited_us;
-        size_t bytes;
-    } pace;
+    struct answer answer;
 };
 
 /* How each kind of error looks to a client; the text of an opaque one stays in the log. */
@@ -269,76 +254,21 @@ struct json_object *http_body(struct http_req *req, struct err *e)
 
 void http_add_header(struct http_req *req, const char *fmt, ...)
 {
-    struct request *r = (struct request *)req;
-    char line[HEADERS_MAX_BYTES];
     va_list ap;
-    int len;
 
     va_start(ap, fmt);
-    len = vsnprintf(line, sizeof line, fmt, ap);
+    answer_header(&((struct request *)req)->answer, fmt, ap);
     va_end(ap);
-    if (len >= 0 && (size_t)len < sizeof line && strpbrk(line, "\r\n") == NULL &&
-        buf_printf(r->headers, "%s\r\n", line))
-        return;
-    line[strcspn(line, ":")] = '\0'; /* a value may be what a user wrote */
-    log_error(req->id, "header dropped", LOG_TEXT("header", line));
 }
 
 void http_add(struct http_req *req, const char *data, size_t len)
 {
-    struct request *r = (struct request *)req;
-    struct record_part *p = arena_alloc(req->arena, sizeof *p);
-
-    *p = (struct record_part){data, len, NULL};
-    if (r->last != NULL)
-        r->last->next = p;
-    else
-        r->first = p;
-    r->last = p;
+    answer_add(&((struct request *)req)->answer, data, len);
 }
 
 void http_puts(struct http_req *req, const char *text)
 {
     http_add(req, text, strlen(text));
-}
-
-static uint64_t mix(uint64_t h, const char *data, size_t len)
-{
-    uint64_t word = len;
-
-    memcpy(&word, data, len);
-    h = (h ^ word) * 0x9E3779B97F4A7C15ULL;
-    return h ^ h >> 29;
-}
-
-/* 64 bits that change when a byte does: multiply and fold, eight bytes at a time; four of these go
- * on at once, since each waits for its multiplication. */
-static uint64_t digest_add(uint64_t h, const char *data, size_t len)
-{
-    uint64_t lanes[4] = {h, ~h, h << 1, h >> 1};
-
-    for (; len >= sizeof lanes; data += sizeof lanes, len -= sizeof lanes)
-        for (size_t i = 0; i < 4; i++)
-            lanes[i] = mix(lanes[i], data + 8 * i, 8);
-    for (size_t i = 1; i < 4; i++)
-        lanes[0] = mix(lanes[0], (const char *)&lanes[i], 8);
-    for (; len > 0; data += len < 8 ? len : 8, len -= len < 8 ? len : 8)
-        lanes[0] = mix(lanes[0], data, len < 8 ? len : 8);
-    return lanes[0];
-}
-
-/* Whether the client already has this answer; adds the ETag. Weak: nginx may compress it. */
-static bool not_modified(struct request *r)
-{
-    const char *match = http_header(&r->pub, "IF_NONE_MATCH");
-    uint64_t h = 0xCBF29CE484222325ULL;
-    char tag[24];
-
-    for (const struct record_part *p = r->first; p != NULL; p = p->next)
-        h = digest_add(h, p->data, p->len);
-    snprintf(tag, sizeof tag, "\"%016llx\"", (unsigned long long)h);
-    http_add_header(&r->pub, "ETag: W/%s", tag);
-    return match != NULL && (strstr(match, tag) != NULL || strcmp(match, "*") == 0);
 }
 
 static long elapsed_us(const struct request *r)
@@ -383,48 +313,16 @@ static void end(struct request *r, int status)
     log_and_free(r, status);
 }
 
-static void put(struct request *r, const struct record_part *first, bool last)
-{
-    if (r->broken || record_write(r->fcgx.ipcFd, r->fcgx.requestId, first, last))
-        return;
-    r->broken = true;
-    log_info(r->pub.id, "answer not taken", LOG_TEXT("error", strerror(errno)));
-}
-
-static struct record_part text_part(const char *text, struct record_part *next)
-{
-    return (struct record_part){text, strlen(text), next};
-}
-
-/* Status line, headers and body; missing: what Content-Length says beyond the body. */
-static void put_answer(struct request *r, int status, const char *type, size_t missing)
-{
-    struct record_part headers = {buf_text(r->headers), r->headers->len, NULL};
-    struct record_part begin =
-        text_part(arena_printf(r->pub.arena, "Status: %d\r\n", status), &headers);
-    struct record_part content = text_part("\r\n", r->head ? NULL : r->first);
-    size_t len = missing;
-
-    for (const struct record_part *p = r->first; p != NULL; p = p->next)
-        len += p->len;
-    if (status != 304 && status != 204)
-        content =
-            text_part(arena_printf(r->pub.arena, "Content-Type: %s\r\nContent-Length: %zu\r\n\r\n",
-                                   type, len),
-                      content.next);
-    headers.next = &content;
-    put(r, &begin, true);
-}
-
 void http_send_as(struct http_req *req, int status, const char *type)
 {
     struct request *r = (struct request *)req;
 
-    if (status == 200 && strcmp(req->method, "GET") == 0 && not_modified(r)) {
+    if (status == 200 && strcmp(req->method, "GET") == 0 &&
+        answer_tag(&r->answer, http_header(req, "IF_NONE_MATCH"))) {
         status = 304;
-        r->first = NULL;
+        answer_clear(&r->answer);
     }
-    put_answer(r, status, type, 0);
+    answer_send(&r->answer, status, type, 0);
     end(r, status);
 }
 
@@ -438,9 +336,9 @@ void http_abort(struct http_req *req, int status, size_t missing)
     struct request *r = (struct request *)req;
 
     if (status != 0)
-        put_answer(r, status, JSON_TYPE, missing);
+        answer_send(&r->answer, status, JSON_TYPE, missing);
     else
-        put(r, NULL, true);
+        answer_end(&r->answer);
     end(r, status);
 }
 
@@ -453,7 +351,6 @@ void http_send_text(struct http_req *req, int status, const char *text)
 void http_fail_with(struct http_req *req, const struct err *e, const struct http_member *members,
                     int count)
 {
-    struct request *r = (struct request *)req;
     int status = problems[e->kind].status;
     struct buf *b = buf_create(req->arena, 4096), *text = buf_create(req->arena, 1024);
     struct json_out o = {b, false};
@@ -480,7 +377,7 @@ void http_fail_with(struct http_req *req, const struct err *e, const struct http
     for (int i = 0; i < count; i++)
         json_put_int(&o, members[i].name, members[i].value);
     json_end(&o, '}');
-    r->first = r->last = NULL;
+    answer_clear(&((struct request *)req)->answer);
     http_add(req, buf_text(b), b->len);
     http_send_as(req, status, "application/problem+json");
 }
@@ -490,76 +387,23 @@ void http_fail(struct http_req *req, const struct err *e)
     http_fail_with(req, e, NULL, 0);
 }
 
-/* Only time in which the client was waited for counts. */
-static bool stalls(struct request *r, size_t bytes, long us)
-{
-    r->pace.waited_us += us;
-    r->pace.bytes += bytes;
-    if (r->pace.waited_us < STALL_S * 1000000L)
-        return false;
-    if (r->pace.bytes < STALL_BYTES) {
-        log_warn(r->pub.id, "client too slow: given up");
-        return true;
-    }
-    r->pace.waited_us = 0;
-    r->pace.bytes = 0;
-    return false;
-}
-
-/* False if that takes the client too long. */
-static bool flush_stream(struct request *r)
-{
-    struct record_part part = {r->stream, r->streamed, NULL};
-    long begin = elapsed_us(r);
-
-    put(r, &part, false);
-    r->streamed = 0;
-    return !stalls(r, part.len, elapsed_us(r) - begin);
-}
-
-static bool add_to_stream(struct request *r, const char *data, size_t len)
-{
-    while (len > 0 && !r->broken) {
-        size_t n = len < WRITE_MAX_BYTES - r->streamed ? len : WRITE_MAX_BYTES - r->streamed;
-
-        memcpy(r->stream + r->streamed, data, n);
-        r->streamed += n;
-        data += n;
-        len -= n;
-        if (r->streamed == WRITE_MAX_BYTES && !flush_stream(r))
-            return false;
-    }
-    return !r->broken;
-}
-
-/* nginx passes it on as it comes: nothing piles up there either. */
 void http_stream_begin(struct http_req *req, const char *type)
 {
-    const struct timeval limit = {.tv_sec = STALL_S};
-    const char *content =
-        arena_printf(req->arena, "Content-Type: %s\r\nX-Accel-Buffering: no\r\n\r\n", type);
-    struct request *r = (struct request *)req;
-
-    setsockopt(r->fcgx.ipcFd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-    r->stream = arena_alloc(req->arena, WRITE_MAX_BYTES);
-    add_to_stream(r, buf_text(r->headers), r->headers->len);
-    add_to_stream(r, content, strlen(content));
+    answer_stream(&((struct request *)req)->answer, type);
 }
 
 bool http_stream_write(struct http_req *req, const char *data, size_t len)
 {
-    struct request *r = (struct request *)req;
-
-    return !r->head && add_to_stream(r, data, len);
+    return answer_stream_add(&((struct request *)req)->answer, data, len);
 }
 
 void http_stream_end(struct http_req *req, bool whole)
 {
     struct request *r = (struct request *)req;
 
-    flush_stream(r);
-    if (whole || r->head)
-        put(r, NULL, true);
+    answer_stream_flush(&r->answer);
+    if (whole || r->answer.head)
+        answer_end(&r->answer);
     end(r, 200);
 }
 
@@ -717,17 +561,19 @@ static const char *copy_param(struct request *r, const char *name)
 
 static struct request *begin(struct request *r)
 {
+    bool head;
+
     clock_gettime(CLOCK_MONOTONIC, &r->begin);
     r->pub.arena = arena_create();
     r->pub.id = copy_param(r, "REQUEST_ID");
     r->pub.method = copy_param(r, "REQUEST_METHOD");
-    r->head = strcmp(r->pub.method, "HEAD") == 0;
-    if (r->head)
+    head = strcmp(r->pub.method, "HEAD") == 0;
+    if (head)
         r->pub.method = "GET";
     r->pub.path = copy_param(r, "DOCUMENT_URI");
     r->pub.user = copy_param(r, "REMOTE_USER");
     r->pub.admin = strcmp(param(r, "AUTH_ROLE"), "admin") == 0;
-    r->headers = buf_create(r->pub.arena, HEADERS_MAX_BYTES);
+    answer_begin(&r->answer, r->pub.arena, r->pub.id, r->fcgx.ipcFd, r->fcgx.requestId, head);
     return r;
 }
 

@@ -6,7 +6,8 @@
  * http_send() or http_fail(), which answer, log and destroy it. Identity comes
  * only from the parameters nginx sets (REMOTE_USER, AUTH_ROLE, AUTH_SCHEME),
  * never from a header; and only nginx's workers (NGINX_USER), our own user and
- * root are listened to. This is the only file that knows libfcgi and status codes.
+ * root are listened to. This is the only file that knows libfcgi and status codes;
+ * how an answer gets onto its connection is known to answer.c.
  */
 #ifndef FCGI_HTTP_H
 #define FCGI_HTTP_H

@@ -7,7 +7,7 @@
  * database is storable, in the name of REMOTE_USER; without one, or from another site, nothing
  * does, and of what is for admins nothing for others.
  *
- * Covers: fcgi/http.c fcgi/record.c fcgi/api.c fcgi/traces/query.c fcgi/traces/main.c
+ * Covers: fcgi/http.c fcgi/answer.c fcgi/record.c fcgi/api.c fcgi/traces/query.c fcgi/traces/main.c
  * fcgi/lessons/main.c common/audit.c common/api_token.c
  */
 #define http_run http_run_until_stopped
