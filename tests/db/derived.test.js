@@ -188,6 +188,24 @@ test('a cell of CSV is quoted, and is no formula', async () => {
     assert.equal((await db.rows(`SELECT trace_cell(${value === null ? 'NULL' : `E${quote(value).replaceAll('\n', '\\n')}`}) AS cell`))[0].cell, expected);
 });
 
+test('a trace always has a time', async () => {
+  const made = "SELECT created_at = $1 AS same FROM lesson_traces";
+  for (const [values, expected] of [
+    ["NULL, '2026-03-01T10:00:00Z'", "'2026-03-01T10:00:00Z'"],
+    ['NULL, NULL', 'now()'],
+    ["'2026-03-02T10:00:00Z', '2026-03-01T10:00:00Z'", "'2026-03-02T10:00:00Z'"],
+  ]) {
+    await db.run('BEGIN; DELETE FROM lesson_traces');
+    await db.run(`INSERT INTO lesson_traces (request_data, created_at, completed_at) VALUES ('{}', ${values})`);
+    assert.deepEqual(await db.rows(made.replace('$1', expected)), [{ same: true }], values);
+    await db.run('UPDATE lesson_traces SET created_at = NULL');
+    assert.equal(await db.run('SELECT count(*) FROM lesson_traces WHERE created_at IS NULL'), '0');
+    await db.run('ROLLBACK');
+  }
+  for (const at of ['infinity', '-infinity'])
+    await assert.rejects(db.run(`INSERT INTO lesson_traces (request_data, created_at) VALUES ('{}', '${at}')`), /lesson_traces_created_at_check/);
+});
+
 // ---- plans that are kept ----
 
 test('a list that is planned while there is nothing still goes by its index when there are many', async () => {

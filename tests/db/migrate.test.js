@@ -117,6 +117,29 @@ test('data survives another run', async () => {
   assert.equal(await db.run('SELECT owner, title FROM lesson_full'), 'user|t');
 });
 
+test('a trace that is there without a time, or at no time there is, is given one', async () => {
+  const later = NAMES.filter((name) => name >= '0017');
+  const texts = later.map((name) => readFileSync(migration(name)));
+
+  await useEmpty();
+  for (const name of later) rmSync(migration(name));
+  assert.equal((await migrate()).status, 0);
+  await db.run(`INSERT INTO lesson_traces (request_data, created_at, completed_at)
+                VALUES ('{}', NULL, NULL), ('{}', 'infinity', '2026-03-01'), ('{}', '-infinity', NULL), ('{}', '2026-03-02', NULL)`);
+  for (const [i, name] of later.entries()) writeFileSync(migration(name), texts[i]);
+  assert.deepEqual(await migrate(), { status: 0, out: later.map((name) => `migrate: ${name}\n`).join(''), err: '' });
+  assert.deepEqual(
+    await db.rows(`SELECT created_at > now() - interval '1 minute' AS now, created_at < '2026-03-02' AS then, count(*)::int AS n
+                     FROM lesson_traces GROUP BY 1, 2 ORDER BY 1, 2`),
+    [
+      { now: false, then: false, n: 1 },
+      { now: false, then: true, n: 1 },
+      { now: true, then: false, n: 2 },
+    ],
+  );
+  assert.equal(await db.run("SELECT relforcerowsecurity FROM pg_class WHERE relname = 'lesson_traces'"), 't');
+});
+
 test('dry run tells what it would do and does nothing', async () => {
   await useEmpty();
   assert.deepEqual(await migrate(['--dry-run']), {
