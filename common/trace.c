@@ -8,7 +8,7 @@
 
 enum {
     NAME_SIZE = 32,
-    NEAR_ROWS = 5000, /* where a search looks first, row by row */
+    NEAR_ROWS = 7500, /* where a search looks first, row by row */
 };
 
 static const struct db_statement get = {
