@@ -140,15 +140,20 @@ describe('an address', () => {
     const from = newAddress();
     const as = newUser();
     const { hostname, port } = new URL(stack.baseUrl);
-    const held = Array.from({ length: ADDRESS_CONNECTIONS }, () =>
-      connect({ host: hostname, port, localAddress: from }).on('error', () => {}),
-    );
+    const held = [];
+    const hold = () => {
+      const socket = connect({ host: hostname, port, localAddress: from }).on('error', () => {});
 
-    for (const socket of held) socket.write(halfBody(as));
+      socket.write(halfBody(as));
+      held.push(socket);
+    };
+
+    for (let i = 0; i < ADDRESS_CONNECTIONS; i++) hold();
     const refused = await until('one too many', async () => {
       const answer = await ask('/api/traces', { from, as });
       if (answer.status === 429) return answer;
-      await sleep(200); // not too many a second
+      hold(); // this one may have had the place of one of them, which then was one too many itself
+      await sleep(400); // not too many a second
       return null;
     });
     assertRefused(refused, 'requests');
