@@ -18,8 +18,9 @@
 struct json_object; /* json-c's, never touched outside json.c */
 
 /*
- * From a client: strict RFC 8259, valid UTF-8, no U+0000, depth 32, no member
- * twice in the outermost object. Otherwise NULL and ERR_INPUT.
+ * From a client: strict RFC 8259, valid UTF-8, no U+0000, depth 32, at most 100
+ * members in the outermost object, none twice. Otherwise NULL and ERR_INPUT, which
+ * begins with "json: ", or names the member: "outline: given twice".
  */
 struct json_object *json_parse_client(struct arena *a, const char *text, size_t len, struct err *e);
 /*

@@ -151,11 +151,10 @@ static void add_facet(struct trace_sql *s, const struct trace_filter *f, int i)
 }
 
 /* Of each combination, whether or not it is filtered by: a facet counts what the others let in. */
-static void add_combinations(struct trace_sql *s, const struct trace_filter *f)
+static void add_combinations(struct trace_sql *s, const struct trace_filter *f, bool known)
 {
     const char *from = f->values[TRACE_BY_FROM], *to = f->values[TRACE_BY_TO];
     const char *first = from != NULL ? from : "-infinity";
-    bool known = rolled_up(f);
     unsigned without = known ? TRACE_BIT(TRACE_BY_FROM) | TRACE_BIT(TRACE_BY_TO) : 0;
 
     for (int i = 0; i < FACETS; i++)
@@ -177,13 +176,15 @@ const char *trace_facets(struct db *db, struct arena *a, const struct db_identit
                          struct trace_filter *f, int deadline_ms, struct err *e)
 {
     struct trace_sql s;
+    bool known;
 
     if (!trace_filter_check(a, f, e))
         return NULL;
-    if (rolled_up(f))
+    known = rolled_up(f);
+    if (known)
         roll_up(db, a, who, ROLL_DEADLINE_MS);
     trace_sql_begin(&s, a);
-    add_combinations(&s, f);
+    add_combinations(&s, f, known);
     buf_puts(s.text, " SELECT json_build_object('facets', json_build_object(");
     for (int i = 0; i < FACETS; i++)
         add_facet(&s, f, i);

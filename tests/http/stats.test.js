@@ -427,7 +427,7 @@ describe('statistics', () => {
       assert.equal((await stats(`${RANGE}&bucket=day`, { as: 'admin' })).totals.requests, requests - 1);
     });
 
-    // Not of the six hours that run, not of the future, too old to be summed up: all in one list.
+    // Beside those of months one of the six hours that run, one of the future, and one too old to be summed up.
     describe('have the facets that are counted from the traces', () => {
       const slot = on(26, '06:00');
 
