@@ -443,8 +443,8 @@ static bool name_matching(struct db *db, struct arena *a, const struct db_identi
     return db_run(db, a, who, &s.call, 1, batches, DB_RETRY, deadline_ms, e);
 }
 
-/* What no longer matches is left alone. Rows are locked as the index of ids has them, so that two
- * deletions do not hold what the other waits for. */
+/* What no longer matches is left alone. The SELECT has the ids read once: a cast alone is evaluated
+ * again for each row that a plan by another index looks at. */
 static bool delete_batch(struct db *db, struct arena *a, const struct db_identity *who,
                          const struct trace_filter *f, const char *ids, int deadline_ms,
                          long long *deleted, struct err *e)
@@ -458,7 +458,7 @@ static bool delete_batch(struct db *db, struct arena *a, const struct db_identit
     before = s.text->len;
     trace_filter_add(&s, f, TRACE_BIT(TRACE_BY_Q)); /* the words of an ended trace stay */
     buf_printf(s.text,
-               "%sid = ANY ($%d::uuid[]) RETURNING 1)"
+               "%sid = ANY ((SELECT $%d::uuid[])::uuid[]) RETURNING 1)"
                " SELECT count(*) FROM gone",
                joint(&s, before), trace_sql_arg(&s, db_arg(ids)));
     trace_sql_end(&s);

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFileSync } from 'node:fs';
+import { appendFileSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
 
@@ -311,6 +311,26 @@ describe('a deletion by filter', () => {
     });
     assert.equal(await left("status = 'failed'"), 200);
     assert.equal((await call('DELETE', '/api/traces?status=failed&confirm=200')).status, 200);
+  });
+
+  // The plan of a small table looks at the rows of a status, and asks of each whether it is one of the ids.
+  test('reads the ids of a batch once, not again for each row', async () => {
+    const settings = { session_preload_libraries: 'auto_explain', 'auto_explain.log_min_duration': '0' };
+    const reconnect = () => db.run("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = 'lesson_api'");
+    const log = () => readFileSync(join(stack.runDir, 'logs', 'postgresql.log'), 'utf8');
+    const conditions = () => log().match(/(?:Filter|Cond): .*\bid = ANY .*/g);
+
+    await fill(3600);
+    await db.run("LOAD 'auto_explain'");
+    for (const [name, value] of Object.entries(settings)) await db.run(`ALTER ROLE lesson_api SET ${name} = '${value}'`);
+    try {
+      await reconnect();
+      assert.equal((await call('DELETE', '/api/traces?status=failed&confirm=1200')).status, 200);
+      for (const condition of await until('the plans are logged', conditions)) assert.match(condition, /\bid = ANY \(\$\d+\)/);
+    } finally {
+      for (const name of Object.keys(settings)) await db.run(`ALTER ROLE lesson_api RESET ${name}`);
+      await reconnect();
+    }
   });
 
   for (const [others, deleted] of [
