@@ -17,7 +17,18 @@
  */
 enum { LOOK_MS = 150, AWAY_MS = 1000, ENDINGS_MAX = 16, CONFLICTS_MAX = 3, WORD_MAX = 15 };
 
-enum { TEXT_OID = 25, BINARY = 1, PREPARED_MAX = 256, RESULT_PREPARE = -2, RESULT_IDENTITY = -1 };
+enum { PREPARED_MAX = 256, RESULT_PREPARE = -2, RESULT_IDENTITY = -1 };
+
+enum { AS_TEXT = 0, AS_BINARY = 1 };
+
+static const struct {
+    Oid type;
+    int format;
+} kinds[] = {
+    [DB_TEXT] = {25, AS_BINARY},
+    [DB_TIMESTAMPTZ] = {1184, AS_TEXT},
+    [DB_UUIDS] = {2951, AS_TEXT},
+};
 
 struct db {
     const char *conninfo, *program;
@@ -56,14 +67,29 @@ static const PGresult *result_of(const struct db_rows *rows)
     return (const PGresult *)rows;
 }
 
+static struct db_arg arg_of(const char *s, enum db_kind kind)
+{
+    return (struct db_arg){s, s ? strlen(s) : 0, kind};
+}
+
 struct db_arg db_arg(const char *s)
 {
-    return (struct db_arg){s, s ? strlen(s) : 0};
+    return arg_of(s, DB_TEXT);
+}
+
+struct db_arg db_arg_time(const char *s)
+{
+    return arg_of(s, DB_TIMESTAMPTZ);
+}
+
+struct db_arg db_arg_uuids(const char *s)
+{
+    return arg_of(s, DB_UUIDS);
 }
 
 struct db_arg db_arg_bytes(const char *s, size_t len)
 {
-    return (struct db_arg){s, len};
+    return (struct db_arg){s, len, DB_TEXT};
 }
 
 struct db_arg db_arg_int(struct arena *a, long long value)
@@ -293,15 +319,16 @@ static void expect(struct db_segment *s, int what, const struct db_statement *pr
 static bool send_call(struct db *db, struct db_segment *s, int index,
                       const struct db_statement *statement, const struct db_arg args[])
 {
-    static const Oid types[DB_ARGS_MAX] = {[0 ... DB_ARGS_MAX - 1] = TEXT_OID};
-    static const int formats[DB_ARGS_MAX] = {[0 ... DB_ARGS_MAX - 1] = BINARY};
     const char *values[DB_ARGS_MAX];
-    int lengths[DB_ARGS_MAX];
+    Oid types[DB_ARGS_MAX];
+    int lengths[DB_ARGS_MAX], formats[DB_ARGS_MAX];
     bool known, prepare;
 
     for (int i = 0; i < statement->args; i++) {
         values[i] = args[i].data;
         lengths[i] = (int)args[i].len;
+        types[i] = kinds[args[i].kind].type;
+        formats[i] = kinds[args[i].kind].format;
     }
     /* Known from the moment it is sent: the next segment may be sent before the answer comes. */
     known = is_prepared(db, statement);

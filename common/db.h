@@ -7,7 +7,9 @@
  * told when they are done (db_send), driven by its loop.
  *
  * Parameters are text with a length, sent in binary format, so that a NUL in one
- * is an error of the server and never a silent cut. Statements are constants, or
+ * is an error of the server and never a silent cut. A time, or an array of ids, is
+ * sent as such: a text cast to one is cast again for each row that is compared,
+ * and tells the planner nothing. Statements are constants, or
  * joined from constants, and prepared on first use. Only modules that own a table
  * name statements; there is no general query function.
  */
@@ -24,18 +26,23 @@ struct db_rows;
 
 struct db_statement {
     const char *name; /* unique in the program, at most 63 bytes; NULL: planned anew each time */
-    const char *sql;  /* every $n is text */
+    const char *sql;  /* every $n is text, but for those of another kind */
     int args;
 };
+
+enum db_kind { DB_TEXT, DB_TIMESTAMPTZ, DB_UUIDS };
 
 struct db_arg {
     const char *data; /* NULL: SQL NULL */
     size_t len;
+    enum db_kind kind; /* of one $n of one statement always the same */
 };
 
 struct db_arg db_arg(const char *s); /* NULL: SQL NULL */
 struct db_arg db_arg_bytes(const char *s, size_t len);
 struct db_arg db_arg_int(struct arena *a, long long value);
+struct db_arg db_arg_time(const char *s);  /* as PostgreSQL reads a timestamptz */
+struct db_arg db_arg_uuids(const char *s); /* "{id,id}" */
 
 struct db_call {
     const struct db_statement *statement;

@@ -19,7 +19,7 @@ static const struct db_statement get = {
 
 static const struct db_statement get_some = {
     "trace_get_some",
-    "SELECT row_to_json(v) FROM unnest($1::uuid[]) WITH ORDINALITY AS i (id, n)"
+    "SELECT row_to_json(v) FROM unnest($1) WITH ORDINALITY AS i (id, n)"
     "  JOIN lesson_trace_full v USING (id) ORDER BY i.n",
     1,
 };
@@ -149,13 +149,15 @@ struct list {
 static void add_after(struct trace_sql *s, const struct list *l, const char *word)
 {
     const char *sign = l->order.descending ? "<" : ">";
+    const char *value = l->after.value;
     int n = trace_sql_arg(s, db_arg(l->after.id));
 
-    if (l->after.value == NULL)
+    if (value == NULL)
         buf_printf(s->text, "%sid %s $%d::uuid", word, sign, n);
     else
         buf_printf(s->text, "%s(%s, id) %s ($%d::%s, $%d::uuid)", word, l->order.by->column, sign,
-                   trace_sql_arg(s, db_arg(l->after.value)), l->order.by->type, n);
+                   trace_sql_arg(s, may_be_unknown(&l->order) ? db_arg(value) : db_arg_time(value)),
+                   l->order.by->type, n);
 }
 
 static const char *joint(const struct trace_sql *s, size_t before)
@@ -387,7 +389,7 @@ const char *trace_get(struct db *db, struct arena *a, const struct db_identity *
 bool trace_get_some(struct db *db, struct arena *a, const struct db_identity *who, const char *ids,
                     int deadline_ms, struct db_rows **rows, struct err *e)
 {
-    struct db_call call = {&get_some, {db_arg(ids)}};
+    struct db_call call = {&get_some, {db_arg_uuids(ids)}};
 
     return db_run(db, a, who, &call, 1, rows, DB_RETRY, deadline_ms, e);
 }
@@ -443,8 +445,7 @@ static bool name_matching(struct db *db, struct arena *a, const struct db_identi
     return db_run(db, a, who, &s.call, 1, batches, DB_RETRY, deadline_ms, e);
 }
 
-/* What no longer matches is left alone. The SELECT has the ids read once: a cast alone is evaluated
- * again for each row that a plan by another index looks at. */
+/* What no longer matches is left alone. */
 static bool delete_batch(struct db *db, struct arena *a, const struct db_identity *who,
                          const struct trace_filter *f, const char *ids, int deadline_ms,
                          long long *deleted, struct err *e)
@@ -458,9 +459,9 @@ static bool delete_batch(struct db *db, struct arena *a, const struct db_identit
     before = s.text->len;
     trace_filter_add(&s, f, TRACE_BIT(TRACE_BY_Q)); /* the words of an ended trace stay */
     buf_printf(s.text,
-               "%sid = ANY ((SELECT $%d::uuid[])::uuid[]) RETURNING 1)"
+               "%sid = ANY ($%d) RETURNING 1)"
                " SELECT count(*) FROM gone",
-               joint(&s, before), trace_sql_arg(&s, db_arg(ids)));
+               joint(&s, before), trace_sql_arg(&s, db_arg_uuids(ids)));
     trace_sql_end(&s);
     if (!db_run(db, a, who, &s.call, 1, &rows, DB_ONCE, deadline_ms, e))
         return false;

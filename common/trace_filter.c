@@ -280,6 +280,11 @@ void trace_filter_add_text(struct trace_sql *s, const struct trace_filter *f)
                trace_sql_arg(s, db_arg(f->values[TRACE_BY_Q])));
 }
 
+static struct db_arg arg_of(const struct trace_filter *f, enum trace_by by)
+{
+    return filters[by].value == TRACE_TIME ? db_arg_time(f->values[by]) : db_arg(f->values[by]);
+}
+
 static void add_one(struct trace_sql *s, const struct trace_filter *f, enum trace_by by)
 {
     switch (filters[by].value) {
@@ -302,7 +307,7 @@ static void add_one(struct trace_sql *s, const struct trace_filter *f, enum trac
     default:
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
-        buf_printf(s->text, filters[by].sql, trace_sql_arg(s, db_arg(f->values[by])));
+        buf_printf(s->text, filters[by].sql, trace_sql_arg(s, arg_of(f, by)));
 #pragma GCC diagnostic pop
     }
 }

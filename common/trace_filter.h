@@ -26,8 +26,8 @@
       "(coalesce(cardinality(fallback_providers), 0) > 0) = $%d::boolean")                         \
     X(FAILED_PROVIDER, "failed_provider", TRACE_ANY,                                               \
       "failed_providers && string_to_array($%d, ',')")                                             \
-    X(FROM, "from", TRACE_TIME, "created_at >= $%d::timestamptz")                                  \
-    X(TO, "to", TRACE_TIME, "created_at < $%d::timestamptz")                                       \
+    X(FROM, "from", TRACE_TIME, "created_at >= $%d")                                               \
+    X(TO, "to", TRACE_TIME, "created_at < $%d")                                                    \
     X(MIN_DURATION, "min_duration_ms", TRACE_NUMBER, "total_duration_ms >= $%d::int")              \
     X(MAX_DURATION, "max_duration_ms", TRACE_NUMBER, "total_duration_ms <= $%d::int")              \
     X(Q, "q", TRACE_SEARCH, NULL)

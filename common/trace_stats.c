@@ -79,20 +79,19 @@ static void roll_up(struct db *db, struct arena *a, const struct db_identity *wh
 static void add_slots(struct trace_sql *s, const char *first, const char *middle, const char *last,
                       bool known)
 {
-    int from = trace_sql_arg(s, db_arg(first)), at = trace_sql_arg(s, db_arg(middle));
-    int to = trace_sql_arg(s, db_arg(last));
+    int from = trace_sql_arg(s, db_arg_time(first)), at = trace_sql_arg(s, db_arg_time(middle));
+    int to = trace_sql_arg(s, db_arg_time(last));
 
-    buf_printf(
-        s->text,
-        "WITH slots AS MATERIALIZED ("
-        "SELECT at FROM trace_rolled r WHERE %s AND at >= $%d::timestamptz"
-        "   AND at + " SLOT " <= $%d::timestamptz"
-        "   AND (at >= $%d::timestamptz OR at + " SLOT " <= $%d::timestamptz)"
-        "   AND NOT EXISTS (SELECT FROM trace_touched t WHERE t.at = r.at)),"
-        " gaps AS (SELECT lo, hi FROM ("
-        "SELECT lag(at + " SLOT ", 1, $%d::timestamptz) OVER (ORDER BY at) AS lo, at AS hi"
-        "  FROM (SELECT at FROM slots UNION ALL SELECT $%d::timestamptz) x) y WHERE lo < hi),",
-        known ? "true" : "false", from, to, at, at, from, to);
+    buf_printf(s->text,
+               "WITH slots AS MATERIALIZED ("
+               "SELECT at FROM trace_rolled r WHERE %s AND at >= $%d"
+               "   AND at + " SLOT " <= $%d"
+               "   AND (at >= $%d OR at + " SLOT " <= $%d)"
+               "   AND NOT EXISTS (SELECT FROM trace_touched t WHERE t.at = r.at)),"
+               " gaps AS (SELECT lo, hi FROM ("
+               "SELECT lag(at + " SLOT ", 1, $%d) OVER (ORDER BY at) AS lo, at AS hi"
+               "  FROM (SELECT at FROM slots UNION ALL SELECT $%d) x) y WHERE lo < hi),",
+               known ? "true" : "false", from, to, at, at, from, to);
 }
 
 /* Whose roll-ups: they are of everybody, too. */
@@ -411,15 +410,15 @@ static void add_bucket(struct trace_sql *s, const struct period *p, const char *
 
 static void add_answer(struct trace_sql *s, const struct period *p)
 {
-    int from = trace_sql_arg(s, db_arg(instant_text(s->arena, p->from)));
-    int to = trace_sql_arg(s, db_arg(instant_text(s->arena, p->to)));
+    int from = trace_sql_arg(s, db_arg_time(instant_text(s->arena, p->from)));
+    int to = trace_sql_arg(s, db_arg_time(instant_text(s->arena, p->to)));
 
     buf_printf(s->text,
-               "SELECT json_build_object('stats', json_build_object('from', $%d::timestamptz,"
-               " 'to', $%d::timestamptz, 'bucket', '%s', " ANSWER,
+               "SELECT json_build_object('stats', json_build_object('from', $%d,"
+               " 'to', $%d, 'bucket', '%s', " ANSWER,
                from, to, p->bucket->name);
-    add_bucket(s, p, arena_printf(s->arena, "$%d::timestamptz", from));
-    buf_printf(s->text, ", $%d::timestamptz - interval '1 microsecond', interval '", to);
+    add_bucket(s, p, arena_printf(s->arena, "$%d", from));
+    buf_printf(s->text, ", $%d - interval '1 microsecond', interval '", to);
     if (strcmp(p->bucket->name, "month") == 0)
         buf_puts(s->text, "1 month'");
     else
@@ -432,14 +431,14 @@ static void add_answer(struct trace_sql *s, const struct period *p)
 static void add_dimensions(struct trace_sql *s, const struct period *p, const char *time)
 {
     static const char *const columns[] = {"provider_used", "model", "error_class"};
-    int from = trace_sql_arg(s, db_arg(instant_text(s->arena, p->from)));
+    int from = trace_sql_arg(s, db_arg_time(instant_text(s->arena, p->from)));
 
-    buf_printf(s->text, "SELECT CASE WHEN %s >= $%d::timestamptz THEN ", time, from);
+    buf_printf(s->text, "SELECT CASE WHEN %s >= $%d THEN ", time, from);
     add_bucket(s, p, time);
     buf_puts(s->text, " END AS at");
     for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
-        buf_printf(s->text, ", CASE WHEN %s >= $%d::timestamptz THEN %s END AS %s", time, from,
-                   columns[i], columns[i]);
+        buf_printf(s->text, ", CASE WHEN %s >= $%d THEN %s END AS %s", time, from, columns[i],
+                   columns[i]);
     buf_puts(s->text, ", status");
 }
 
@@ -474,13 +473,13 @@ static void add_cells(struct trace_sql *s, const struct trace_filter *f, const s
 static void add_failures(struct trace_sql *s, const struct trace_filter *f, const struct period *p,
                          bool known)
 {
-    int from = trace_sql_arg(s, db_arg(instant_text(s->arena, p->from)));
+    int from = trace_sql_arg(s, db_arg_time(instant_text(s->arena, p->from)));
 
     buf_printf(
         s->text,
         "failures AS MATERIALIZED ("
         "SELECT current, failed_provider, failed_class, sum(n) AS n, sum(cost) AS cost FROM ("
-        "SELECT created_at >= $%d::timestamptz AS current, x.failed_provider,"
+        "SELECT created_at >= $%d AS current, x.failed_provider,"
         "       x.failed_class, 1 AS n, x.cost",
         from);
     add_traces(s, known);
@@ -489,7 +488,7 @@ static void add_failures(struct trace_sql *s, const struct trace_filter *f, cons
     add_their_conditions(s, f, known);
     buf_printf(s->text,
                " UNION ALL "
-               "SELECT r.at >= $%d::timestamptz, failed_provider, failed_class, n, cost"
+               "SELECT r.at >= $%d, failed_provider, failed_class, n, cost"
                "  FROM trace_rollup_failures r JOIN slots USING (at) WHERE ",
                from);
     add_rolled_conditions(s, f);

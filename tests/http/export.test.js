@@ -326,7 +326,7 @@ describe('a deletion by filter', () => {
     try {
       await reconnect();
       assert.equal((await call('DELETE', '/api/traces?status=failed&confirm=1200')).status, 200);
-      for (const condition of await until('the plans are logged', conditions)) assert.match(condition, /\bid = ANY \(\$\d+\)/);
+      for (const condition of await until('the plans are logged', conditions)) assert.doesNotMatch(condition, /ANY \(\('/, 'a text cast to ids');
     } finally {
       for (const name of Object.keys(settings)) await db.run(`ALTER ROLE lesson_api RESET ${name}`);
       await reconnect();

@@ -196,7 +196,7 @@ static const struct db_statement *find(const char *name)
 
 static struct db_call call_of(const char *text, size_t len)
 {
-    return (struct db_call){&one, {{text, len}}};
+    return (struct db_call){&one, {db_arg_bytes(text, len)}};
 }
 
 static size_t frame_size(const char *text)
@@ -322,7 +322,8 @@ START_TEST(arguments_come_back_as_they_were)
     enum { LARGE = 4 * MIB };
     char *large = arena_alloc(a, LARGE);
     struct db_call call = {&five,
-                           {{NULL, 0}, {"", 0}, {"text", 4}, {"a\0b\xFF", 4}, {large, LARGE}}};
+                           {db_arg(NULL), db_arg(""), db_arg("text"), db_arg_bytes("a\0b\xFF", 4),
+                            db_arg_bytes(large, LARGE)}};
     struct db_call back[2];
 
     for (size_t i = 0; i < LARGE; i++)

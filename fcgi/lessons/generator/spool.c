@@ -165,6 +165,7 @@ static void add_number(struct buf *b, int32_t n)
     buf_add(b, &n, sizeof n);
 }
 
+/* Of what is spooled every argument is text. */
 static void add_body(struct buf *out, const struct db_call *call)
 {
     add_number(out, (int32_t)strlen(call->statement->name));
@@ -173,6 +174,8 @@ static void add_body(struct buf *out, const struct db_call *call)
     for (int i = 0; i < call->statement->args; i++) {
         const struct db_arg *arg = &call->args[i];
 
+        if (arg->kind != DB_TEXT)
+            abort();
         add_number(out, arg->data ? (int32_t)arg->len : NULL_LENGTH);
         if (arg->data != NULL)
             buf_add(out, arg->data, arg->len);

@@ -21,12 +21,22 @@ struct db_rows {
 
 struct db_arg db_arg(const char *s)
 {
-    return (struct db_arg){s, s ? strlen(s) : 0};
+    return (struct db_arg){s, s ? strlen(s) : 0, DB_TEXT};
+}
+
+struct db_arg db_arg_time(const char *s)
+{
+    return (struct db_arg){s, s ? strlen(s) : 0, DB_TIMESTAMPTZ};
+}
+
+struct db_arg db_arg_uuids(const char *s)
+{
+    return (struct db_arg){s, s ? strlen(s) : 0, DB_UUIDS};
 }
 
 struct db_arg db_arg_bytes(const char *s, size_t len)
 {
-    return (struct db_arg){s, len};
+    return (struct db_arg){s, len, DB_TEXT};
 }
 
 struct db_arg db_arg_int(struct arena *a, long long value)
