@@ -8,7 +8,7 @@
 
 enum {
     NAME_SIZE = 32,
-    NEAR_ROWS = 7500, /* where a search looks first, row by row */
+    NEAR_ROWS = 150, /* for each row of a page: where a search looks first, row by row */
 };
 
 static const struct db_statement get = {
@@ -198,7 +198,7 @@ static void add_part(struct trace_sql *s, const struct list *l, const char *dept
     add_conditions(s, l, unknown);
     add_index_order(s, &l->order);
     if (near) {
-        buf_printf(s->text, " LIMIT %d) n WHERE ", NEAR_ROWS);
+        buf_printf(s->text, " LIMIT %ld) n WHERE ", NEAR_ROWS * l->q->page.limit);
         trace_filter_add_text(s, &l->q->filter);
         add_index_order(s, &l->order);
     }

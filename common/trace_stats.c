@@ -72,6 +72,14 @@ static void roll_up(struct db *db, struct arena *a, const struct db_identity *wh
     db_run(db, a, who, &call, 1, &rows, DB_ONCE, deadline_ms, &e);
 }
 
+/* What a search finds is read by several parts. */
+static void begin(struct trace_sql *s, struct arena *a, const struct trace_filter *f)
+{
+    trace_sql_begin(s, a);
+    if (f->indexed)
+        trace_filter_find(s, f);
+}
+
 /*
  * slots: the six hours from first to last that count from the roll-ups, each on one side of middle;
  * none if the roll-ups do not know a filter. gaps: what is between them.
@@ -83,7 +91,7 @@ static void add_slots(struct trace_sql *s, const char *first, const char *middle
     int to = trace_sql_arg(s, db_arg_time(last));
 
     buf_printf(s->text,
-               "WITH slots AS MATERIALIZED ("
+               "%s slots AS MATERIALIZED ("
                "SELECT at FROM trace_rolled r WHERE %s AND at >= $%d"
                "   AND at + " SLOT " <= $%d"
                "   AND (at >= $%d OR at + " SLOT " <= $%d)"
@@ -91,7 +99,7 @@ static void add_slots(struct trace_sql *s, const char *first, const char *middle
                " gaps AS (SELECT lo, hi FROM ("
                "SELECT lag(at + " SLOT ", 1, $%d) OVER (ORDER BY at) AS lo, at AS hi"
                "  FROM (SELECT at FROM slots UNION ALL SELECT $%d) x) y WHERE lo < hi),",
-               known ? "true" : "false", from, to, at, at, from, to);
+               s->found ? "," : "WITH", known ? "true" : "false", from, to, at, at, from, to);
 }
 
 /* Whose roll-ups: they are of everybody, too. */
@@ -182,7 +190,7 @@ const char *trace_facets(struct db *db, struct arena *a, const struct db_identit
     known = rolled_up(f);
     if (known)
         roll_up(db, a, who, ROLL_DEADLINE_MS);
-    trace_sql_begin(&s, a);
+    begin(&s, a, f);
     add_combinations(&s, f, known);
     buf_puts(s.text, " SELECT json_build_object('facets', json_build_object(");
     for (int i = 0; i < FACETS; i++)
@@ -526,7 +534,7 @@ const char *trace_stats(struct db *db, struct arena *a, const struct db_identity
     known = !few && rolled_up(f) && p.bucket->seconds >= SLOT_SECONDS;
     if (known)
         roll_up(db, a, who, ROLL_DEADLINE_MS);
-    trace_sql_begin(&s, a);
+    begin(&s, a, f);
     add_slots(&s, f->values[TRACE_BY_FROM], instant_text(a, p.from), f->values[TRACE_BY_TO], known);
     add_rolled(&s, f, &p);
     add_cells(&s, f, &p, known, few);

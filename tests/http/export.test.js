@@ -116,6 +116,20 @@ describe('an export', () => {
     assert.equal((await call('GET', '/api/traces/export?format=ndjson&q=nothing')).text, '');
   });
 
+  test('of a search has each that it finds once, on many pages or few', async () => {
+    await fill(3000);
+    await db.run(`UPDATE lesson_traces SET request_data = '{"outline":"moon"}' WHERE request_data->>'outline' LIKE 'Outline 299_'`);
+    for (const [q, count] of [
+      ['outline%201', 1111],
+      ['outline', 2990],
+      ['moon', 10],
+    ]) {
+      const ids = readCsv((await call('GET', `/api/traces/export?format=csv&q=${q}`)).text).slice(1).map(([id]) => id);
+      assert.equal(ids.length, count, q);
+      assert.equal(new Set(ids).size, count, q);
+    }
+  });
+
   for (const [text, cell] of [
     ['=1+1', "'=1+1"],
     ['+1', "'+1"],
