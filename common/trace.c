@@ -32,14 +32,19 @@ static const struct db_statement delete_one = {
 
 static const struct db_statement delete_some = {
     "trace_delete_some",
-    "WITH picked AS (SELECT id FROM lesson_traces "
-    "                 WHERE created_at <= $1::timestamptz ORDER BY created_at, id LIMIT 1000),"
+    "WITH picked AS (SELECT created_at, id FROM lesson_traces"
+    "                 WHERE (created_at, id) > ($1, $2::uuid) AND created_at <= $3"
+    "                 ORDER BY created_at, id LIMIT 1000),"
     " gone AS (DELETE FROM lesson_traces t USING picked WHERE t.id = picked.id RETURNING 1)"
-    "SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM picked)",
-    1,
+    "SELECT (SELECT count(*) FROM gone), created_at, id FROM picked"
+    " ORDER BY created_at DESC, id DESC LIMIT 1",
+    3,
 };
 
 static const struct db_statement now = {"trace_now", "SELECT clock_timestamp()", 0};
+
+/* Every time is later than -infinity, whatever the id. */
+#define NIL "00000000-0000-0000-0000-000000000000"
 
 /* ---- sorting ---- */
 
@@ -407,24 +412,28 @@ bool trace_delete(struct db *db, struct arena *a, const struct db_identity *who,
     return db_count(rows) > 0 || err_set(e, ERR_NOT_FOUND, "id: no trace %s", id);
 }
 
+/* Each batch begins behind the last: what is deleted still stands in the index, for as long as any
+ * snapshot may see it. */
 bool trace_delete_all(struct db *db, struct arena *a, const struct db_identity *who,
                       int deadline_ms, int batch_deadline_ms, long long *deleted, struct err *e)
 {
     struct db_call call = {&now, {{0}}};
     struct db_rows *rows;
-    long long picked;
 
     *deleted = 0;
     if (!db_run(db, a, who, &call, 1, &rows, DB_RETRY, deadline_ms, e))
         return false;
-    call = (struct db_call){&delete_some, {db_arg(db_value(rows, 0, 0))}};
-    do {
+    call = (struct db_call){
+        &delete_some, {db_arg_time("-infinity"), db_arg(NIL), db_arg_time(db_value(rows, 0, 0))}};
+    for (;;) {
         if (!db_run(db, a, who, &call, 1, &rows, DB_ONCE, batch_deadline_ms, e))
             return false;
-        *deleted += db_int(rows, 0, 0);
-        picked = db_int(rows, 0, 1); /* another may have deleted them before us */
-    } while (picked > 0);
-    return true;
+        if (db_count(rows) == 0)
+            return true;
+        *deleted += db_int(rows, 0, 0); /* another may have deleted some before us */
+        call.args[0] = db_arg_time(db_value(rows, 0, 1));
+        call.args[1] = db_arg(db_value(rows, 0, 2));
+    }
 }
 
 /* One more than confirmed is enough to know that they are others. As arrays of 1,000. */
