@@ -106,13 +106,11 @@ async function main() {
   const context = await suite.start({ ...options, note });
   told.push(...(context.about ?? []));
   try {
-    for (const row of rows) {
-      outcomes.push(await runRow(row, { ...context, ...options, note }));
-      if (results) write(results, name, sectionOf(suite, outcomes, told));
-    }
+    for (const row of rows) outcomes.push(await runRow(row, { ...context, ...options, note }));
   } finally {
     await context.stop();
   }
+  if (results) write(results, name, sectionOf(suite, outcomes, told));
   console.log(`\n${sectionOf(suite, outcomes, told)}`);
   const invalid = outcomes.filter(({ failure }) => failure !== undefined);
   if (invalid.length > 0) {

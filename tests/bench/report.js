@@ -42,18 +42,21 @@ export const figure = (what, unit, values, note = '') => ({
   note,
 });
 
-// A target: `values` in each round, of which the median counts. One of atLeast, atMost.
-export const target = (work, what, values, { atLeast, atMost, unit = '' }) => ({
+// A target: `values` in each round, of which the median counts, or the greatest, if it is of the most that there may
+// ever be. One of atLeast, atMost.
+export const target = (work, what, values, { atLeast, atMost, unit = '', ever = false }) => ({
   work,
   what,
   unit,
   values: [values].flat(),
   atLeast,
   atMost,
+  ever,
 });
 
-const isMet = ({ values, atLeast, atMost }) => {
-  const value = median(values);
+const countedOf = ({ values, ever }) => (ever ? Math.max(...values) : median(values));
+const isMet = ({ atLeast, atMost, ...one }) => {
+  const value = countedOf(one);
 
   return atLeast !== undefined ? value >= atLeast : value <= atMost;
 };
@@ -64,7 +67,7 @@ export const targetLine = (one) =>
   [
     one.work,
     one.what,
-    `${digits(median(one.values))}${one.unit && ` ${one.unit}`}`,
+    `${digits(countedOf(one))}${one.unit && ` ${one.unit}`}`,
     spread(one.values),
     wanted(one),
     isMet(one) ? 'met' : '**not met**',
