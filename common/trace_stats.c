@@ -250,16 +250,103 @@ static bool read_period(struct arena *a, struct trace_filter *f, const char *buc
     p->to = instant_now();
     if (f->values[TRACE_BY_TO] != NULL)
         instant_parse(f->values[TRACE_BY_TO], &p->to);
-    p->from = p->to - INSTANT_DAY;
+    p->from = p->to - INSTANT_FIRST < INSTANT_DAY ? INSTANT_FIRST : p->to - INSTANT_DAY;
     if (f->values[TRACE_BY_FROM] != NULL)
         instant_parse(f->values[TRACE_BY_FROM], &p->from);
     if (p->from >= p->to)
         return err_set(e, ERR_INPUT, "from: a time before to expected");
+    f->values[TRACE_BY_TO] = instant_text(a, p->to);
+    f->values[TRACE_BY_FROM] = instant_text(a, p->from);
+    return read_bucket(bucket, p, e);
+}
+
+/* The filter from is that of the period before. */
+static bool add_previous(struct arena *a, struct trace_filter *f, const struct period *p,
+                         struct err *e)
+{
     if (p->from - (p->to - p->from) < INSTANT_FIRST)
         return err_set(e, ERR_INPUT, "from: the period before it would begin before the year 1");
-    f->values[TRACE_BY_TO] = instant_text(a, p->to);
-    f->values[TRACE_BY_FROM] = instant_text(a, p->from - (p->to - p->from)); /* the previous, too */
-    return read_bucket(bucket, p, e);
+    f->values[TRACE_BY_FROM] = instant_text(a, p->from - (p->to - p->from));
+    return true;
+}
+
+/* Where the bucket of a time begins: in UTC, weeks on Mondays. */
+static void add_bucket(struct trace_sql *s, const struct period *p, const char *time)
+{
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): read_period() has set it */
+    if (strcmp(p->bucket->name, "month") == 0)
+        buf_printf(s->text, "date_trunc('month', %s, 'UTC')", time);
+    else
+        buf_printf(s->text, "date_bin('%lld s', %s, '2001-01-01T00:00:00Z')",
+                   (long long)p->bucket->seconds, time);
+}
+
+/* All buckets of the period, as b (at). */
+static void add_buckets(struct trace_sql *s, const struct period *p, int from, int to)
+{
+    buf_puts(s->text, "generate_series(");
+    add_bucket(s, p, arena_printf(s->arena, "$%d", from));
+    buf_printf(s->text, ", $%d - interval '1 microsecond', interval '", to);
+    if (strcmp(p->bucket->name, "month") == 0)
+        buf_puts(s->text, "1 month'");
+    else
+        buf_printf(s->text, "%lld s'", (long long)p->bucket->seconds);
+    buf_puts(s->text, ") b (at)");
+}
+
+static void add_their_conditions(struct trace_sql *s, const struct trace_filter *f, bool known)
+{
+    trace_filter_add(s, f, known ? TRACE_BIT(TRACE_BY_FROM) | TRACE_BIT(TRACE_BY_TO) : 0);
+}
+
+/* ---- the histogram ---- */
+
+/* Counts alone are a small part of what statistics take. */
+static void add_counts(struct trace_sql *s, const struct trace_filter *f, const struct period *p,
+                       bool known)
+{
+    buf_puts(s->text, " counts AS (SELECT at, status, sum(n) AS n FROM (SELECT ");
+    add_bucket(s, p, "r.at");
+    buf_puts(s->text, " AS at, status, n FROM trace_rollups r JOIN slots USING (at) WHERE ");
+    add_rolled_conditions(s, f);
+    buf_puts(s->text, " UNION ALL SELECT ");
+    add_bucket(s, p, "created_at");
+    buf_puts(s->text, ", status, count(*)");
+    add_traces(s, known);
+    add_their_conditions(s, f, known);
+    buf_puts(s->text, " GROUP BY 1, 2) c GROUP BY 1, 2)");
+}
+
+const char *trace_histogram(struct db *db, struct arena *a, const struct db_identity *who,
+                            struct trace_filter *f, const char *bucket, int deadline_ms,
+                            struct err *e)
+{
+    struct trace_sql s;
+    struct period p;
+    bool known;
+    int from, to;
+
+    if (!trace_filter_check(a, f, e) || !read_period(a, f, bucket, &p, e))
+        return NULL;
+    known = rolled_up(f) && p.bucket->seconds >= SLOT_SECONDS;
+    if (known)
+        roll_up(db, a, who, ROLL_DEADLINE_MS);
+    begin(&s, a, f);
+    add_slots(&s, f->values[TRACE_BY_FROM], f->values[TRACE_BY_FROM], f->values[TRACE_BY_TO],
+              known);
+    add_counts(&s, f, &p, known);
+    from = trace_sql_arg(&s, db_arg_time(f->values[TRACE_BY_FROM]));
+    to = trace_sql_arg(&s, db_arg_time(f->values[TRACE_BY_TO]));
+    buf_printf(s.text,
+               " SELECT json_build_object('histogram', json_build_object('from', $%d, 'to', $%d,"
+               " 'bucket', '%s', 'series', (SELECT json_agg(row_to_json(r)) FROM ("
+               "SELECT b.at, coalesce(sum(n) FILTER (WHERE status = 'completed'), 0) AS completed,"
+               "       coalesce(sum(n) FILTER (WHERE status = 'failed'), 0) AS failed,"
+               "       coalesce(sum(n) FILTER (WHERE status = 'started'), 0) AS started FROM ",
+               from, to, p.bucket->name);
+    add_buckets(&s, &p, from, to);
+    buf_puts(s.text, " LEFT JOIN counts USING (at) GROUP BY 1 ORDER BY 1) r)))");
+    return run(db, a, who, &s, deadline_ms, e);
 }
 
 /* ---- statistics ---- */
@@ -403,18 +490,7 @@ static bool read_period(struct arena *a, struct trace_filter *f, const char *buc
                        "         coalesce(failed, 0) AS failed, coalesce(requests, 0) AS "         \
                        "requests, " RATE ","                                                       \
                        "         " DURATION ", total_tokens, cost_usd"                             \
-                       "    FROM generate_series("
-
-/* Where the bucket of a time begins: in UTC, weeks on Mondays. */
-static void add_bucket(struct trace_sql *s, const struct period *p, const char *time)
-{
-    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): read_period() has set it */
-    if (strcmp(p->bucket->name, "month") == 0)
-        buf_printf(s->text, "date_trunc('month', %s, 'UTC')", time);
-    else
-        buf_printf(s->text, "date_bin('%lld s', %s, '2001-01-01T00:00:00Z')",
-                   (long long)p->bucket->seconds, time);
-}
+                       "    FROM "
 
 static void add_answer(struct trace_sql *s, const struct period *p)
 {
@@ -425,13 +501,8 @@ static void add_answer(struct trace_sql *s, const struct period *p)
                "SELECT json_build_object('stats', json_build_object('from', $%d,"
                " 'to', $%d, 'bucket', '%s', " ANSWER,
                from, to, p->bucket->name);
-    add_bucket(s, p, arena_printf(s->arena, "$%d", from));
-    buf_printf(s->text, ", $%d - interval '1 microsecond', interval '", to);
-    if (strcmp(p->bucket->name, "month") == 0)
-        buf_puts(s->text, "1 month'");
-    else
-        buf_printf(s->text, "%lld s'", (long long)p->bucket->seconds);
-    buf_puts(s->text, ") b (at) LEFT JOIN groups t ON kind = 6 AND t.current AND t.at = b.at"
+    add_buckets(s, p, from, to);
+    buf_puts(s->text, " LEFT JOIN groups t ON kind = 6 AND t.current AND t.at = b.at"
                       " ORDER BY b.at) r)))");
 }
 
@@ -459,11 +530,6 @@ static void add_rolled(struct trace_sql *s, const struct trace_filter *f, const 
                       " FROM trace_rollups r JOIN slots USING (at) WHERE ");
     add_rolled_conditions(s, f);
     buf_puts(s->text, "),");
-}
-
-static void add_their_conditions(struct trace_sql *s, const struct trace_filter *f, bool known)
-{
-    trace_filter_add(s, f, known ? TRACE_BIT(TRACE_BY_FROM) | TRACE_BIT(TRACE_BY_TO) : 0);
 }
 
 static void add_cells(struct trace_sql *s, const struct trace_filter *f, const struct period *p,
@@ -529,7 +595,7 @@ const char *trace_stats(struct db *db, struct arena *a, const struct db_identity
     bool few, known;
 
     if (!trace_filter_check(a, f, e) || !read_period(a, f, bucket, &p, e) ||
-        !look(db, a, who, f, deadline_ms, &few, e))
+        !add_previous(a, f, &p, e) || !look(db, a, who, f, deadline_ms, &few, e))
         return NULL;
     known = !few && rolled_up(f) && p.bucket->seconds >= SLOT_SECONDS;
     if (known)

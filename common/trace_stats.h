@@ -26,6 +26,12 @@
 const char *trace_facets(struct db *db, struct arena *a, const struct db_identity *who,
                          struct trace_filter *f, int deadline_ms, struct err *e);
 
+/* How many traces there are of each status in each bucket from filter "from" to filter "to", as
+ * JSON; their defaults, and that of bucket, are those of trace_stats(). */
+const char *trace_histogram(struct db *db, struct arena *a, const struct db_identity *who,
+                            struct trace_filter *f, const char *bucket, int deadline_ms,
+                            struct err *e);
+
 /*
  * Totals, percentiles and a series from filter "from" to filter "to", as JSON. Without them: the
  * last 24 hours. bucket NULL: one with which there are 24 to 120, if any is. Percentiles are

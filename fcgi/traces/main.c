@@ -87,6 +87,18 @@ static void get_facets(struct http_req *req)
               &e);
 }
 
+static void get_histogram(struct http_req *req)
+{
+    struct trace_filter f;
+    struct err e;
+
+    query_read_filter(req, &f);
+    send_json(req,
+              trace_histogram(api_db(req), req->arena, api_identity(req), &f,
+                              http_query(req, "bucket"), SCAN_DEADLINE_MS, &e),
+              &e);
+}
+
 static void get_stats(struct http_req *req)
 {
     struct trace_filter f;
@@ -286,6 +298,7 @@ static const char *const audit_query[] = {
 static const struct http_route routes[] = {
     {"GET", "/api/traces", list, 0, list_query},
     {"GET", "/api/traces/facets", get_facets, 0, facets_query},
+    {"GET", "/api/traces/histogram", get_histogram, 0, stats_query},
     {"GET", "/api/traces/stats", get_stats, 0, stats_query},
     {"GET", "/api/traces/export", export_send, 0, export_query},
     {"GET", "/api/traces/:id", get, 0, NULL},

@@ -56,6 +56,7 @@ export const path = {
   lesson: lessonPath,
   traces: (query) => `/api/traces${queryString(query)}`,
   facets: (query) => `/api/traces/facets${queryString(query)}`,
+  histogram: (query) => `/api/traces/histogram${queryString(query)}`,
   stats: (query) => `/api/traces/stats${queryString(query)}`,
   trace: (id) => `/api/traces/${encodeURIComponent(id)}`,
   export: (query) => `/api/traces/export${queryString(query)}`,

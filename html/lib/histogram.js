@@ -12,21 +12,21 @@ const STACK = ['failed', 'started', 'completed'];
 const HEIGHT = 100;
 const DAY_MS = 86_400_000;
 
-// `stats` is the API's answer, or null while it is on its way: the place is kept. onZoom(from, to).
-export function Histogram({ stats, zone, onZoom }) {
-  const series = stats?.series ?? [];
+// `data` is the API's answer, or null while it is on its way: the place is kept. onZoom(from, to).
+export function Histogram({ data, zone, onZoom }) {
+  const series = data?.series ?? [];
 
   return html`
-    <section class="histogram" aria-label="Traces over time" aria-busy=${String(stats === null)}>
+    <section class="histogram" aria-label="Traces over time" aria-busy=${String(data === null)}>
       ${series.length > 0
-        ? html`<${Bars} key="${stats.from} ${stats.to}" series=${series} end=${stats.to} zone=${zone} onZoom=${onZoom} />`
+        ? html`<${Bars} key="${data.from} ${data.to}" series=${series} end=${data.to} zone=${zone} onZoom=${onZoom} />`
         : html`<div class="histogram-plot"></div>`}
       <div class="histogram-foot">
-        ${stats && html`<${Axis} from=${series[0]?.at ?? stats.from} to=${stats.to} zone=${zone} />`}
+        ${data && html`<${Axis} from=${series[0]?.at ?? data.from} to=${data.to} zone=${zone} />`}
       </div>
       ${series.length > 0 && html`
-        <${AsTable} series=${series} end=${stats.to} zone=${zone} />
-        <${Legend} totals=${stats.totals} note=${bucketNote(stats, zone)} />`}
+        <${AsTable} series=${series} end=${data.to} zone=${zone} />
+        <${Legend} series=${series} note=${bucketNote(data, zone)} />`}
     </section>`;
 }
 
@@ -89,6 +89,7 @@ function Bars({ series, end, zone, onZoom }) {
 }
 
 const total = ({ started, completed, failed }) => started + completed + failed;
+const sumOf = (buckets, status) => buckets.reduce((n, bucket) => n + bucket[status], 0);
 
 function Bar({ bucket, x, top }) {
   let y = HEIGHT;
@@ -107,7 +108,7 @@ function moved(key, from, last) {
 }
 
 function bucketText(buckets, end, zone) {
-  const sums = STACK.map((status) => [status, buckets.reduce((n, bucket) => n + bucket[status], 0)]);
+  const sums = STACK.map((status) => [status, sumOf(buckets, status)]);
   const parts = sums
     .filter(([, n]) => n > 0)
     .map(([status, n]) => `${count(n)} ${TRACE_STATUS[status].label}`);
@@ -124,12 +125,12 @@ function Axis({ from, to, zone }) {
   return [first, (first + last) / 2, last].map((ms) => html`<span key=${ms} class="number">${text(ms)}</span>`);
 }
 
-function Legend({ totals, note }) {
+function Legend({ series, note }) {
   return html`
     <p class="histogram-legend number">
       ${note && html`<span>${note}</span>`}
       ${[...STACK].reverse().map((status) => html`
-        <span key=${status} class="key-${status}">${count(totals[status])} ${TRACE_STATUS[status].label}</span>`)}
+        <span key=${status} class="key-${status}">${count(sumOf(series, status))} ${TRACE_STATUS[status].label}</span>`)}
     </p>`;
 }
 

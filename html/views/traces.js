@@ -126,7 +126,7 @@ function Traces() {
         </aside>
         <div class="traces-list">
           ${!isEmpty && html`
-            <${Histogram} stats=${counts.stats} zone=${zone}
+            <${Histogram} data=${counts.histogram} zone=${zone}
                           onZoom=${(from, to) => change({ range: '', from, to })} />`}
           <${Arrivals} n=${list.arrived} bring=${bring} />
           <${Selected} selection=${selection} rows=${rows} remove=${remove} />
@@ -180,13 +180,13 @@ function useCounts(filters, ready) {
       : null,
   );
   const from = filters.from ?? oldest.data?.traces[0]?.created_at;
-  const stats = useResource(ready && from ? path.stats({ ...filters, from }) : null);
+  const histogram = useResource(ready && from ? path.histogram({ ...filters, from }) : null);
 
   return {
     counted: useLast(facets.data),
-    stats: useLast(stats.data?.stats ?? null),
+    histogram: useLast(histogram.data?.histogram ?? null),
     reload() {
-      for (const one of [facets, oldest, stats]) if (one.at > 0) one.reload();
+      for (const one of [facets, oldest, histogram]) if (one.at > 0) one.reload();
     },
   };
 }

@@ -135,6 +135,7 @@ describe('the table of origins:', () => {
 const LOCATIONS = {
   '~ ^/api/(traces|audit)(/|$)': [
     ['/api/traces', 200],
+    ['/api/traces/histogram', 200],
     ['/api/traces/stats', 200],
     [`/api/traces/${NOBODY}`, 404],
     ['/api/traces?limit=0', 400],

@@ -420,6 +420,7 @@ describe('a bad filter is refused, and the member named:', () => {
       if (member !== 'sort') {
         assertProblem(await call('GET', `/api/traces/facets?${query}`), 400, member);
         assertProblem(await call('GET', `/api/traces/stats?${query}`), 400, member);
+        assertProblem(await call('GET', `/api/traces/histogram?${query}`), 400, member);
         assertProblem(await call('DELETE', `/api/traces?${query}&confirm=0`), 400, member);
       }
       assertProblem(await call('GET', `/api/traces/export?format=csv&${query}`), 400, member);
@@ -477,8 +478,8 @@ describe('a list answer', () => {
     for (const query of ['', 'q=moon', 'q=moon%2011', 'status=completed', 'provider=groq', 'sort=-total_tokens', 'count=exact'])
       for (const as of ['user', 'admin'])
         assert.equal((await call('GET', `/api/traces?view=summary&${query}`, { as })).status, 200);
-    for (const path of ['/api/traces/facets', '/api/traces/facets?q=moon', '/api/traces/stats', '/api/traces/stats?q=moon'])
-      assert.equal((await call('GET', path)).status, 200);
+    for (const name of ['facets', 'histogram', 'stats'])
+      for (const query of ['', '?q=moon']) assert.equal((await call('GET', `/api/traces/${name}${query}`)).status, 200);
     assert.equal((await settled()) - before, 0);
     assert.equal((await call('GET', '/api/traces?limit=10')).status, 200);
     assert.ok((await settled()) > before, 'whole rows do');

@@ -112,6 +112,7 @@ const QUESTIONS = [
   (r) => ['DELETE', `/api/traces/${idOf(r.user, 7)}`], // fails
   (r) => ['GET', '/api/traces/facets'],
   (r) => ['GET', `/api/traces/facets?provider=${canary(r.who)}p`],
+  (r) => ['GET', '/api/traces/histogram?from=2020-01-01T00:00:00Z&bucket=month'],
   (r) => ['GET', '/api/traces/stats?from=2020-01-01T00:00:00Z&bucket=month'],
   (r) => ['GET', `/api/traces/stats?q=${canary(r.who)}&from=2020-01-01T00:00:00Z&bucket=month`],
   (r) => ['GET', '/api/traces/export?format=ndjson'],
@@ -212,6 +213,7 @@ describe('an id of another', () => {
     ['lesson', (id) => `/api/traces?lesson_id=${id}&count=exact&view=summary`],
     ['lesson', (id) => `/api/traces?lesson_id=${id}&confirm=0`],
     ['lesson', (id) => `/api/traces/facets?lesson_id=${id}`],
+    ['lesson', (id) => `/api/traces/histogram?lesson_id=${id}&from=2020-01-01T00:00:00Z&to=2030-01-01T00:00:00Z&bucket=month`],
     ['lesson', (id) => `/api/traces/stats?lesson_id=${id}&from=2020-01-01T00:00:00Z&to=2030-01-01T00:00:00Z&bucket=month`],
     ['lesson', (id) => `/api/traces/export?format=ndjson&lesson_id=${id}`],
     ['lesson', (id) => `/api/lessons/${id}`],

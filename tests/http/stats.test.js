@@ -80,6 +80,14 @@ async function ask(path, options) {
 
 const facets = (query = '', options = {}) => ask(`/api/traces/facets?${query}`, options);
 const stats = async (query, options) => (await ask(`/api/traces/stats?${query}`, options)).stats;
+const histogram = async (query, options) => (await ask(`/api/traces/histogram?${query}`, options)).histogram;
+// What a histogram has of statistics.
+const countsOf = ({ from, to, bucket, series }) => ({
+  from,
+  to,
+  bucket,
+  series: series.map(({ at: time, completed, failed, started }) => ({ at: time, completed, failed, started })),
+});
 
 describe('facets', () => {
   test('are the values of status, provider, model and error class with their counts, most first', async () =>
@@ -307,7 +315,16 @@ describe('statistics', () => {
         s.series.reduce((sum, { requests }) => sum + requests, 0),
         s.totals.requests,
       );
+      assert.deepEqual(await histogram(`from=${from}&to=${to}`), countsOf(s));
     });
+
+  test('have a histogram of their counts alone, that obeys every filter', async () => {
+    for (const query of ['', '&provider=groq', '&status=failed,started', '&q=outline', '&q=nothing', '&max_duration_ms=100', '&bucket=minute'])
+      for (const as of ['user', 'admin']) assert.deepEqual(await histogram(HOUR + query, { as }), countsOf(await stats(HOUR + query, { as })), query);
+    const { bucket, series } = await histogram('');
+    assert.equal(bucket, '15min');
+    assert.ok(Math.abs(series.length - 96) <= 1, String(series.length));
+  });
 
   for (const [query, member] of [
     ['bucket=second', 'bucket'],
@@ -319,8 +336,12 @@ describe('statistics', () => {
     ['to=0001-01-01T12:00:00Z', 'from'],
     ['limit=1', 'limit'],
   ])
-    test(`refuse ${query}`, async () =>
-      assertProblem(await call('GET', `/api/traces/stats?${query}`), 400, member));
+    test(`refuse ${query}`, async () => {
+      assertProblem(await call('GET', `/api/traces/stats?${query}`), 400, member);
+      // It has no period before.
+      if (query.includes('0001-01-01')) assert.equal((await call('GET', `/api/traces/histogram?${query}`)).status, 200);
+      else assertProblem(await call('GET', `/api/traces/histogram?${query}`), 400, member);
+    });
 
   test('are of own traces for a user, of all for an admin', async () => {
     assert.ok(!JSON.stringify(await stats(HOUR)).includes('qwen'));
@@ -417,7 +438,23 @@ describe('statistics', () => {
 
           await db.run("SELECT trace_roll_up('1 minute')");
           same(await stats(found, { as }), expected);
+          assert.deepEqual(await histogram(found, { as }), countsOf(expected));
         });
+
+    test('have a histogram that reads what is summed up', async () => {
+      const found = `${RANGE}&bucket=day`;
+      const expected = await counted(histogram, found, { as: 'admin' });
+      const sums = async () => (await histogram(found, { as: 'admin' })).series.map(({ completed }) => completed);
+
+      await db.run("SELECT trace_roll_up('1 minute')");
+      const before = await sums();
+      assert.deepEqual(before, expected.series.map(({ completed }) => completed));
+      await db.run(`UPDATE trace_rollups SET n = n + 1000 WHERE at = '${on(26, '06:00')}'`);
+      assert.notDeepEqual(await sums(), before);
+      await db.run(`UPDATE trace_rollups SET n = n - 1000 WHERE at = '${on(26, '06:00')}'`);
+      await db.run(`UPDATE lesson_traces SET last_error = NULL WHERE created_at = '${on(26, '12:00')}'`);
+      assert.deepEqual(await sums(), before);
+    });
 
     test('forget a deleted trace at once', async () => {
       const { requests } = (await stats(`${RANGE}&bucket=day`, { as: 'admin' })).totals;

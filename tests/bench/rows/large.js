@@ -138,6 +138,8 @@ async function questionsOf(json, now) {
     facets: {
       facets: '/api/traces/facets',
       'facets, status=failed': '/api/traces/facets?status=failed',
+      'histogram, 12 months': `/api/traces/histogram?from=${iso(365)}&to=${iso(0)}`,
+      'histogram, min_duration_ms=1000': `/api/traces/histogram?from=${iso(365)}&to=${iso(0)}&min_duration_ms=1000`,
     },
     stats: {
       '24 h': `/api/traces/stats?from=${iso(1)}&to=${iso(0)}`,
@@ -389,7 +391,12 @@ const ROWS = [
   questions('search', 'searches, first page', ['search'], within(PAGE_P95_MS, 0.95)),
   questions('sort', 'each sort, first page', ['sort'], within(PAGE_P95_MS, 0.95)),
   questions('count', 'exact counts', ['count'], () => undefined),
-  questions('facets', 'facets', ['facets'], () => undefined),
+  questions(
+    'facets',
+    'facets and the histogram, which /traces asks for',
+    ['facets'],
+    () => undefined,
+  ),
   questions('stats', 'statistics', ['stats'], stats),
   cursor,
   painted,
