@@ -247,7 +247,7 @@ static bool read_bucket(const char *name, struct period *p, struct err *e)
 static bool read_period(struct arena *a, struct trace_filter *f, const char *bucket,
                         struct period *p, struct err *e)
 {
-    p->to = instant_now();
+    *p = (struct period){.to = instant_now(), .bucket = buckets};
     if (f->values[TRACE_BY_TO] != NULL)
         instant_parse(f->values[TRACE_BY_TO], &p->to);
     p->from = p->to - INSTANT_FIRST < INSTANT_DAY ? INSTANT_FIRST : p->to - INSTANT_DAY;
@@ -273,7 +273,6 @@ static bool add_previous(struct arena *a, struct trace_filter *f, const struct p
 /* Where the bucket of a time begins: in UTC, weeks on Mondays. */
 static void add_bucket(struct trace_sql *s, const struct period *p, const char *time)
 {
-    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): read_period() has set it */
     if (strcmp(p->bucket->name, "month") == 0)
         buf_printf(s->text, "date_trunc('month', %s, 'UTC')", time);
     else

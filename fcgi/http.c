@@ -297,8 +297,8 @@ static void log_and_free(struct request *r, int status)
  */
 static void hang_up(struct request *r)
 {
-    const struct timeval limit = {.tv_usec = PEER_CLOSE_MS * 1000};
-    const long until_us = elapsed_us(r) + PEER_CLOSE_MS * 1000;
+    const struct timeval limit = {.tv_usec = PEER_CLOSE_MS * 1000L};
+    const long until_us = elapsed_us(r) + PEER_CLOSE_MS * 1000L;
     char rest[4096];
 
     setsockopt(r->fcgx.ipcFd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
