@@ -155,13 +155,13 @@ static void add_after(struct trace_sql *s, const struct list *l, const char *wor
 {
     const char *sign = l->order.descending ? "<" : ">";
     const char *value = l->after.value;
-    int n = trace_sql_arg(s, db_arg(l->after.id));
+    int n = trace_sql_text(s, l->after.id);
 
     if (value == NULL)
         buf_printf(s->text, "%sid %s $%d::uuid", word, sign, n);
     else
         buf_printf(s->text, "%s(%s, id) %s ($%d::%s, $%d::uuid)", word, l->order.by->column, sign,
-                   trace_sql_arg(s, may_be_unknown(&l->order) ? db_arg(value) : db_arg_time(value)),
+                   may_be_unknown(&l->order) ? trace_sql_text(s, value) : trace_sql_time(s, value),
                    l->order.by->type, n);
 }
 
@@ -229,8 +229,7 @@ static const char *depth_of(struct trace_sql *s, const struct list *l)
 
     if (is_shallow(l))
         return arena_printf(s->arena, "%d", PAGE_LIMIT_MAX + 1);
-    return arena_printf(s->arena, "$%d::int",
-                        trace_sql_arg(s, db_arg_int(s->arena, page->limit + 1 + page->offset)));
+    return arena_printf(s->arena, "$%d::int", trace_sql_int(s, page->limit + 1 + page->offset));
 }
 
 /*
@@ -259,9 +258,8 @@ static void add_list(struct trace_sql *s, const struct list *l)
         add_part(s, l, depth, true);
     buf_puts(s->text, ") w");
     add_order(s, &l->order);
-    buf_printf(s->text, " LIMIT $%d::int OFFSET $%d::int) r",
-               trace_sql_arg(s, db_arg_int(s->arena, page->limit + 1)),
-               trace_sql_arg(s, db_arg_int(s->arena, page->offset)));
+    buf_printf(s->text, " LIMIT $%d::int OFFSET $%d::int) r", trace_sql_int(s, page->limit + 1),
+               trace_sql_int(s, page->offset));
 }
 
 /* The statements that are prepared: those of unfiltered lists, kept for ever. */
@@ -449,7 +447,7 @@ static bool name_matching(struct db *db, struct arena *a, const struct db_identi
                      "          FROM (SELECT id FROM lesson_traces");
     trace_filter_add(&s, f, 0);
     buf_printf(s.text, " LIMIT $%d::bigint) m) n GROUP BY batch ORDER BY batch",
-               trace_sql_arg(&s, db_arg_int(a, confirmed + 1)));
+               trace_sql_int(&s, confirmed + 1));
     trace_sql_end(&s);
     return db_run(db, a, who, &s.call, 1, batches, DB_RETRY, deadline_ms, e);
 }
@@ -470,7 +468,7 @@ static bool delete_batch(struct db *db, struct arena *a, const struct db_identit
     buf_printf(s.text,
                "%sid = ANY ($%d) RETURNING 1)"
                " SELECT count(*) FROM gone",
-               joint(&s, before), trace_sql_arg(&s, db_arg_uuids(ids)));
+               joint(&s, before), trace_sql_uuids(&s, ids));
     trace_sql_end(&s);
     if (!db_run(db, a, who, &s.call, 1, &rows, DB_ONCE, deadline_ms, e))
         return false;

@@ -206,12 +206,35 @@ void trace_sql_begin(struct trace_sql *s, struct arena *a)
     *s = (struct trace_sql){.arena = a, .text = buf_create(a, SQL_MAX)};
 }
 
-int trace_sql_arg(struct trace_sql *s, struct db_arg value)
+static struct db_arg *next_arg(struct trace_sql *s)
 {
     if (s->args == DB_ARGS_MAX)
         abort();
-    s->call.args[s->args] = value;
-    return ++s->args;
+    return &s->call.args[s->args++];
+}
+
+int trace_sql_text(struct trace_sql *s, const char *value)
+{
+    *next_arg(s) = db_arg(value);
+    return s->args;
+}
+
+int trace_sql_int(struct trace_sql *s, long long value)
+{
+    *next_arg(s) = db_arg_int(s->arena, value);
+    return s->args;
+}
+
+int trace_sql_time(struct trace_sql *s, const char *value)
+{
+    *next_arg(s) = db_arg_time(value);
+    return s->args;
+}
+
+int trace_sql_uuids(struct trace_sql *s, const char *value)
+{
+    *next_arg(s) = db_arg_uuids(value);
+    return s->args;
 }
 
 void trace_sql_end(struct trace_sql *s)
@@ -256,14 +279,14 @@ static void add_words(struct trace_sql *s, enum trace_by by, const char *values)
         buf_printf(s->text, "%s IS NULL OR ", column);
     buf_printf(s->text,
                strchr(values, ',') == NULL ? "%s = $%d)" : "%s = ANY (string_to_array($%d, ',')))",
-               column, trace_sql_arg(s, db_arg(values)));
+               column, trace_sql_text(s, values));
 }
 
 /* Where it is, as the role may see it. */
 static void add_search(struct trace_sql *s, const struct trace_filter *f)
 {
     buf_printf(s->text, "trace_search_%s($%d)", f->owner != NULL ? "own" : "every",
-               trace_sql_arg(s, db_arg(f->values[TRACE_BY_Q])));
+               trace_sql_text(s, f->values[TRACE_BY_Q]));
 }
 
 void trace_filter_find(struct trace_sql *s, const struct trace_filter *f)
@@ -277,12 +300,7 @@ void trace_filter_find(struct trace_sql *s, const struct trace_filter *f)
 void trace_filter_add_text(struct trace_sql *s, const struct trace_filter *f)
 {
     buf_printf(s->text, "search_text LIKE trace_pattern($%d)",
-               trace_sql_arg(s, db_arg(f->values[TRACE_BY_Q])));
-}
-
-static struct db_arg arg_of(const struct trace_filter *f, enum trace_by by)
-{
-    return filters[by].value == TRACE_TIME ? db_arg_time(f->values[by]) : db_arg(f->values[by]);
+               trace_sql_text(s, f->values[TRACE_BY_Q]));
 }
 
 static void add_one(struct trace_sql *s, const struct trace_filter *f, enum trace_by by)
@@ -307,7 +325,9 @@ static void add_one(struct trace_sql *s, const struct trace_filter *f, enum trac
     default:
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
-        buf_printf(s->text, filters[by].sql, trace_sql_arg(s, arg_of(f, by)));
+        buf_printf(s->text, filters[by].sql,
+                   filters[by].value == TRACE_TIME ? trace_sql_time(s, f->values[by])
+                                                   : trace_sql_text(s, f->values[by]));
 #pragma GCC diagnostic pop
     }
 }
@@ -317,7 +337,7 @@ void trace_filter_add(struct trace_sql *s, const struct trace_filter *f, unsigne
     const char *word = " WHERE ";
 
     if (f->owner != NULL) {
-        buf_printf(s->text, " WHERE owner = $%d", trace_sql_arg(s, db_arg(f->owner)));
+        buf_printf(s->text, " WHERE owner = $%d", trace_sql_text(s, f->owner));
         word = " AND ";
     }
     for (int by = 0; by < TRACE_FILTER_COUNT; by++) {

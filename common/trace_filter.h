@@ -77,8 +77,12 @@ struct trace_sql {
 };
 
 void trace_sql_begin(struct trace_sql *s, struct arena *a);
-/* The number of the parameter with this value. */
-int trace_sql_arg(struct trace_sql *s, struct db_arg value);
+/* The number of the parameter with this value, which is borrowed: that of a call of db_arg(),
+ * db_arg_int(), db_arg_time() or db_arg_uuids(). */
+int trace_sql_text(struct trace_sql *s, const char *value);
+int trace_sql_int(struct trace_sql *s, long long value);
+int trace_sql_time(struct trace_sql *s, const char *value);
+int trace_sql_uuids(struct trace_sql *s, const char *value);
 /* Make the call of what was joined; it is planned for its values. */
 void trace_sql_end(struct trace_sql *s);
 

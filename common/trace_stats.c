@@ -87,8 +87,8 @@ static void begin(struct trace_sql *s, struct arena *a, const struct trace_filte
 static void add_slots(struct trace_sql *s, const char *first, const char *middle, const char *last,
                       bool known)
 {
-    int from = trace_sql_arg(s, db_arg_time(first)), at = trace_sql_arg(s, db_arg_time(middle));
-    int to = trace_sql_arg(s, db_arg_time(last));
+    int from = trace_sql_time(s, first), at = trace_sql_time(s, middle);
+    int to = trace_sql_time(s, last);
 
     buf_printf(s->text,
                "%s slots AS MATERIALIZED ("
@@ -106,7 +106,7 @@ static void add_slots(struct trace_sql *s, const char *first, const char *middle
 static void add_rolled_owner(struct trace_sql *s, const struct trace_filter *f)
 {
     if (f->owner != NULL)
-        buf_printf(s->text, "owner = $%d", trace_sql_arg(s, db_arg(f->owner)));
+        buf_printf(s->text, "owner = $%d", trace_sql_text(s, f->owner));
     else
         buf_puts(s->text, "owner IS NULL");
 }
@@ -334,8 +334,8 @@ const char *trace_histogram(struct db *db, struct arena *a, const struct db_iden
     add_slots(&s, f->values[TRACE_BY_FROM], f->values[TRACE_BY_FROM], f->values[TRACE_BY_TO],
               known);
     add_counts(&s, f, &p, known);
-    from = trace_sql_arg(&s, db_arg_time(f->values[TRACE_BY_FROM]));
-    to = trace_sql_arg(&s, db_arg_time(f->values[TRACE_BY_TO]));
+    from = trace_sql_time(&s, f->values[TRACE_BY_FROM]);
+    to = trace_sql_time(&s, f->values[TRACE_BY_TO]);
     buf_printf(s.text,
                " SELECT json_build_object('histogram', json_build_object('from', $%d, 'to', $%d,"
                " 'bucket', '%s', 'series', (SELECT json_agg(row_to_json(r)) FROM ("
@@ -493,8 +493,8 @@ const char *trace_histogram(struct db *db, struct arena *a, const struct db_iden
 
 static void add_answer(struct trace_sql *s, const struct period *p)
 {
-    int from = trace_sql_arg(s, db_arg_time(instant_text(s->arena, p->from)));
-    int to = trace_sql_arg(s, db_arg_time(instant_text(s->arena, p->to)));
+    int from = trace_sql_time(s, instant_text(s->arena, p->from));
+    int to = trace_sql_time(s, instant_text(s->arena, p->to));
 
     buf_printf(s->text,
                "SELECT json_build_object('stats', json_build_object('from', $%d,"
@@ -509,7 +509,7 @@ static void add_answer(struct trace_sql *s, const struct period *p)
 static void add_dimensions(struct trace_sql *s, const struct period *p, const char *time)
 {
     static const char *const columns[] = {"provider_used", "model", "error_class"};
-    int from = trace_sql_arg(s, db_arg_time(instant_text(s->arena, p->from)));
+    int from = trace_sql_time(s, instant_text(s->arena, p->from));
 
     buf_printf(s->text, "SELECT CASE WHEN %s >= $%d THEN ", time, from);
     add_bucket(s, p, time);
@@ -546,7 +546,7 @@ static void add_cells(struct trace_sql *s, const struct trace_filter *f, const s
 static void add_failures(struct trace_sql *s, const struct trace_filter *f, const struct period *p,
                          bool known)
 {
-    int from = trace_sql_arg(s, db_arg_time(instant_text(s->arena, p->from)));
+    int from = trace_sql_time(s, instant_text(s->arena, p->from));
 
     buf_printf(
         s->text,
