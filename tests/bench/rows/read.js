@@ -542,11 +542,13 @@ export default {
 // What a trace has in it, so that it can be seen whether it is believable.
 const sizesOf = (stack) =>
   stack.psql(
-    `SELECT format('%s traces, request %s B, response %s B, %s calls of %s B; %s on disk, %s B a trace',
+    `SELECT format('%s traces, request %s B, response %s B, %s calls of %s B; %s on disk, %s B a trace, and %s B a lesson, of %s B of text',
                    count(*), round(avg(octet_length(request_data::text))),
                    round(avg(octet_length(response_data::text))), round(avg(llm_call_count), 2),
                    round(avg(octet_length(llm_calls::text) / greatest(llm_call_count, 1))),
                    pg_size_pretty(pg_total_relation_size('lesson_traces')),
-                   pg_total_relation_size('lesson_traces') / count(*))
+                   pg_total_relation_size('lesson_traces') / count(*),
+                   (SELECT pg_total_relation_size('lessons') / count(*) FROM lessons),
+                   (SELECT round(avg(octet_length(outline) + octet_length(content))) FROM lessons))
        FROM lesson_traces`,
   );
