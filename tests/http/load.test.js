@@ -107,6 +107,7 @@ test(`${LESSONS}_lessons_at_once`, { timeout: 2 * PATIENCE_MS }, async (t) => {
 
 test('a_killed_generator_loses_nothing', { timeout: 2 * PATIENCE_MS }, async (t) => {
   const outlines = Array.from({ length: IN_FLIGHT }, (_, i) => `Lost ${i + 1}`);
+  const release = upstream.hold(); // no call may end before it is killed
   const lessons = await Promise.all(outlines.map((outline) => post(call, { outline })));
   const pid = generatorPid(stack);
   const meanwhile = [];
@@ -142,6 +143,7 @@ test('a_killed_generator_loses_nothing', { timeout: 2 * PATIENCE_MS }, async (t)
   await sleep(2 * EVERY_MS);
   const killed = Date.now();
   process.kill(pid, 'SIGKILL');
+  release();
 
   try {
     await until(

@@ -110,10 +110,12 @@ function startNginx(dir) {
 
   return {
     hasEnded: () => ended,
+    signal: (name) => nginx.kill(name),
     async stop() {
       const late = setTimeout(() => nginx.kill('SIGKILL'), STOP_MS);
 
       nginx.kill('SIGTERM');
+      nginx.kill('SIGCONT');
       await end;
       clearTimeout(late);
     },
@@ -141,7 +143,8 @@ function readCalls(log) {
 }
 
 // `seconds`: how long it thinks; `text`: what it answers, words alone; `tls`: {certificate, key} to listen so, too, at
-// tlsUrl. calls() gives the calls that have ended; stop() ends it.
+// tlsUrl. hold() keeps it from answering, and gives what lets it go on; calls() gives the calls that have ended; stop()
+// ends it.
 export async function startUpstream({ seconds, text, tls }) {
   const dir = mkdtempSync(join(tmpdir(), 'upstream-'));
   const remove = () => rmSync(dir, { recursive: true, force: true });
@@ -162,6 +165,10 @@ export async function startUpstream({ seconds, text, tls }) {
         return {
           url: `http://127.0.0.1:${port}`,
           tlsUrl: `https://127.0.0.1:${tlsPort}`,
+          hold() {
+            nginx.signal('SIGSTOP');
+            return () => nginx.signal('SIGCONT');
+          },
           calls: () => readCalls(readFileSync(join(dir, 'calls.log'), 'utf8')),
           stop: () => nginx.stop().then(remove),
         };
