@@ -64,7 +64,7 @@ function Choice({ name, title, id, trace, other, go }) {
   const known = list.some((one) => one.id === id);
 
   return html`
-    <div class="compare-choice">
+    <div class="compare-choice" role="group" aria-label=${title}>
       <h2>${title}${trace && html`: <a href="/traces/${trace.id}">${traceName(trace)}</a>`}</h2>
       ${list.length > 0 && html`
         <${Field} id="${own}-list" label="Trace of this lesson">

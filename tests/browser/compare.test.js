@@ -103,15 +103,27 @@ test('the_texts_differ_by_lines_and_words_and_nothing_in_them_runs', async () =>
 });
 
 test('another_trace_can_be_chosen_or_pasted', async () => {
+  const choice = (title) => page.getByRole('group', { name: title, exact: true });
+  let held = 0;
+
+  // The list of the one may come long before that of the other.
+  await page.route(/[?&]lesson_id=/, async (route) => {
+    held += 1;
+    if (held === 1) await choice('After').getByLabel('Trace of this lesson').waitFor();
+    await route.continue();
+  });
   await page.goto(`/traces/compare?b=${second.id}`);
-  await page.getByLabel('Trace of this lesson').first().selectOption(first.id);
+  await choice('Before').getByLabel('Trace of this lesson').selectOption(first.id);
   await page.waitForURL((url) => url.searchParams.get('a') === first.id);
   await row('Duration').waitFor();
+  await page.unroute(/[?&]lesson_id=/);
+  assert.ok(held > 1);
 
-  await page.getByLabel('Or any trace').first().fill('not an id');
-  await page.getByRole('button', { name: 'Show', exact: true }).first().click();
-  await page.getByText('This holds no id of a trace').waitFor();
-  await page.getByLabel('Or any trace').first().fill(`${stack.baseUrl}/traces/${other.id}`);
+  const anyTrace = choice('Before').getByLabel('Or any trace');
+  await anyTrace.fill('not an id');
+  await choice('Before').getByRole('button', { name: 'Show', exact: true }).click();
+  await choice('Before').getByText('This holds no id of a trace').waitFor();
+  await anyTrace.fill(`${stack.baseUrl}/traces/${other.id}`);
   await page.keyboard.press('Enter');
   await page.waitForURL((url) => url.searchParams.get('a') === other.id);
   await page.getByRole('link', { name: 'Glaciers: rivers of ice' }).waitFor();
