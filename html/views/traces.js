@@ -193,7 +193,7 @@ function useCounts(filters, ready) {
 
 // The total without the rows that leave, though the server still counts them; null if it is not known.
 function useTotal(counted, traces, leaving) {
-  const left = useRef({ counted: null });
+  const left = useRef({ counted: null, before: [], ids: new Set() });
 
   if (left.current.counted !== counted) {
     left.current = { counted, before: [...leaving.keys()].filter((id) => leaving.get(id) === 'told'), ids: new Set() };

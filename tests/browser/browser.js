@@ -14,6 +14,7 @@ const ARGS = [
 ];
 const PATIENCE_MS = 20_000;
 const SLOWDOWN = Number(process.env.BROWSER_SLOWDOWN ?? 1); // 6: as on a machine six times slower, where races show
+const JITTER_MS = Number(process.env.BROWSER_JITTER_MS ?? 0); // 300: each answer of the API waits 0–300 ms, so that none comes in its turn
 
 // close() ends the browser. page() opens a page in a profile of its own, signed in unless `as` is null; its
 // `faults` is the list of what went wrong on it so far: script errors, console errors, CSP and Trusted Types
@@ -36,6 +37,7 @@ export async function openBrowser(stack) {
     opened.faults = [];
     await watch(opened, stack.baseUrl, expect);
     if (SLOWDOWN > 1) await slowDown(opened);
+    if (JITTER_MS > 0) await jitter(opened);
     return opened;
   }
 
@@ -47,6 +49,14 @@ async function slowDown(page) {
 
   await devtools.send('Emulation.setCPUThrottlingRate', { rate: SLOWDOWN });
 }
+
+const jitter = (page) =>
+  page.route('**/api/**', async (route) => {
+    const answer = await route.fetch().catch(() => null);
+
+    await new Promise((resolve) => setTimeout(resolve, Math.random() * JITTER_MS));
+    await (answer ? route.fulfill({ response: answer }) : route.abort()).catch(() => {}); // the page may be gone
+  });
 
 async function watch(page, baseUrl, expect) {
   const allowed = expect.map((status) => `the server responded with a status of ${status} `);

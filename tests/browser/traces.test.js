@@ -53,8 +53,9 @@ const add = (outline, { status = 'completed', age = '0' } = {}) =>
     VALUES ('admin', '${status}', jsonb_build_object('outline', '${outline}'), 'sample', 'sample', 5,
             now() - interval '${age}') RETURNING id`);
 
-async function open(address = '/traces', options = {}) {
+async function open(address = '/traces', { prepare, ...options } = {}) {
   const page = await browser.page(options);
+  await prepare?.(page);
   page.lists = []; // the addresses that were asked for, in order
   page.deletes = [];
   page.on('request', (request) => {
@@ -537,6 +538,30 @@ test('the_number_of_traces_follows_what_is_deleted_and_had_back', async () => {
   await page.waitForLoadState('networkidle');
   assert.deepEqual(await said(), ['248 traces', '250 traces', '249 traces'], 'and no other in between');
   assert.equal(await total(), TRACES - 1);
+  await end(page);
+});
+
+test('a_trace_can_be_deleted_and_had_back_before_all_are_counted', async () => {
+  let count;
+  const asked = new Promise((resolve) => (count = resolve));
+  const page = await open('/traces', {
+    prepare: (opened) => opened.route(/\/api\/traces\/facets/, async (route) => {
+      await asked;
+      await route.continue();
+    }),
+  });
+  const row = rows(page).filter({ hasText: 'Topic 2:' });
+
+  await row.hover();
+  await row.getByRole('button', { name: /^Delete/ }).click();
+  await row.waitFor({ state: 'detached' });
+  assert.equal(await page.locator('.traces-total').innerText(), '');
+  count();
+  await page.locator('.traces-total').getByText('249 traces').waitFor();
+  await page.getByRole('button', { name: 'Undo' }).click();
+  await page.locator('.traces-total').getByText('250 traces').waitFor();
+  await row.waitFor();
+  assert.deepEqual(page.deletes, []);
   await end(page);
 });
 
