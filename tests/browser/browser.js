@@ -14,7 +14,7 @@ const ARGS = [
 ];
 const PATIENCE_MS = 20_000;
 const SLOWDOWN = Number(process.env.BROWSER_SLOWDOWN ?? 1); // 6: as on a machine six times slower, where races show
-const JITTER_MS = Number(process.env.BROWSER_JITTER_MS ?? 0); // 300: each answer of the API waits 0–300 ms, so that none comes in its turn
+const JITTER_MS = Number(process.env.BROWSER_JITTER_MS ?? 0); // 300: each request to the API waits 0–300 ms, so that answers come in any order
 
 // close() ends the browser. page() opens a page in a profile of its own, signed in unless `as` is null; its
 // `faults` is the list of what went wrong on it so far: script errors, console errors, CSP and Trusted Types
@@ -52,10 +52,8 @@ async function slowDown(page) {
 
 const jitter = (page) =>
   page.route('**/api/**', async (route) => {
-    const answer = await route.fetch().catch(() => null);
-
     await new Promise((resolve) => setTimeout(resolve, Math.random() * JITTER_MS));
-    await (answer ? route.fulfill({ response: answer }) : route.abort()).catch(() => {}); // the page may be gone
+    await route.continue().catch(() => {}); // the page may be gone
   });
 
 async function watch(page, baseUrl, expect) {
