@@ -28,10 +28,16 @@ export function Dialog({ title, onClose, children }) {
     event.preventDefault();
     onClose();
   };
+  // A second Escape closes it whatever onCancel says; it is here as long as it is drawn.
+  const onClosed = () => {
+    if (!element.current?.isConnected || element.current.open) return;
+    element.current.showModal();
+    onClose();
+  };
   const onClick = (event) => event.target === element.current && onClose();
 
   return html`
-    <dialog ref=${element} aria-labelledby=${id} onCancel=${onCancel} onClick=${onClick}>
+    <dialog ref=${element} aria-labelledby=${id} onCancel=${onCancel} onClose=${onClosed} onClick=${onClick}>
       <div class="dialog-body">
         <h2 id=${id}>${title}</h2>
         ${children}

@@ -78,7 +78,7 @@ function Bars({ series, end, zone, onZoom }) {
          aria-valuemin="0" aria-valuemax=${last} aria-valuenow=${range ? range[1] : last}
          aria-valuetext=${text || 'nothing chosen'}
          onPointerDown=${onDown} onPointerMove=${onMove} onPointerUp=${onUp} onPointerCancel=${onCancel}
-         onPointerLeave=${() => !dragging && setRange(null)} onBlur=${() => setRange(null)} onKeyDown=${onKey}>
+         onPointerLeave=${() => !dragging && setRange(null)} onBlur=${() => !dragging && setRange(null)} onKeyDown=${onKey}>
       <svg viewBox="0 0 ${series.length} ${HEIGHT}" preserveAspectRatio="none" aria-hidden="true" focusable="false">
         ${range && html`<rect class="histogram-chosen" x=${low} width=${high - low + 1} y="0" height=${HEIGHT} />`}
         ${series.map((bucket, i) => html`<${Bar} key=${bucket.at} bucket=${bucket} x=${i} top=${top} />`)}

@@ -5,8 +5,9 @@ import { useEffect, useRef, useState } from './preact.js';
 
 // Gives {query, trail, go, replace}. go({status: 'failed'}) goes to the page with that member set; empty
 // removes it. replace() only tries an address out, as while something is typed: the next go() sets off from
-// where it was before. `trail`, kept in the history entry and not in the address, is how we came: the cursors
-// of the newer pages; null on an address that was followed from elsewhere.
+// where it was before, and one to what was tried leaves the reader in the place they are at. `trail`, kept in
+// the history entry and not in the address, is how we came: the cursors of the newer pages; null on an address
+// that was followed from elsewhere.
 export function useQuery() {
   const [, changed] = useState({});
   const tried = useRef(null); // {state, address} of before it was tried
@@ -23,11 +24,12 @@ export function useQuery() {
 
   const go = (change, trail = []) => {
     const address = addressWith(change);
+    const isShown = tried.current !== null && address === here();
 
     if (tried.current) history.replaceState(tried.current.state, '', tried.current.address);
     tried.current = null;
     if (address !== here()) history.pushState({ trail }, '', address);
-    scrollTo(0, 0);
+    if (!isShown) scrollTo(0, 0);
     changed({});
   };
   const replace = (change) => {

@@ -42,7 +42,7 @@ function Traces() {
   const leaving = useLeaving(useCallback(() => refreshed.current(), []));
   const rows = list.shown?.data.traces.filter(({ id }) => !isGone(leaving.get(id))) ?? [];
   const total = useTotal(counts.counted, list.shown?.data.traces ?? [], leaving);
-  const selection = useSelection(rows, asked.path);
+  const selection = useSelection(rows, list.shown?.url);
   const [facetsOpen, setFacetsOpen] = useFacetsOpen();
   const [deleting, setDeleting] = useState(false);
   const refreshed = useRef(null);
@@ -93,6 +93,7 @@ function Traces() {
   ]);
 
   const isEmpty = isShown && list.shown.data.traces.length === 0;
+  useArrival(isEmpty, asked.path, counts.reload);
   const isFirstRun = isEmpty && !isFiltered(asked.filters) && !query.cursor;
 
   return html`
@@ -170,8 +171,18 @@ function useAsked({ live, ...query }) {
   };
 }
 
+// The first row of a list that was waited for comes by itself: what is counted has to follow.
+function useArrival(isEmpty, path, came) {
+  const waited = useRef(null); // the list that had none
+
+  useEffect(() => {
+    if (!isEmpty && waited.current === path) came();
+    waited.current = isEmpty ? path : null;
+  }, [isEmpty, path]);
+}
+
 // What is counted over a list, asked for when its rows are there: it must not keep them waiting. Of a list
-// before, until that of this one is known.
+// before, until that of this one is known, or cannot be.
 function useCounts(filters, ready) {
   const facets = useResource(ready ? path.facets(filters) : null);
   const oldest = useResource(
@@ -183,10 +194,10 @@ function useCounts(filters, ready) {
   const histogram = useResource(ready && from ? path.histogram({ ...filters, from }) : null);
 
   return {
-    counted: useLast(facets.data),
-    histogram: useLast(histogram.data?.histogram ?? null),
+    counted: useLast(facets.data, facets.error),
+    histogram: useLast(histogram.data?.histogram ?? null, histogram.error ?? oldest.error),
     reload() {
-      for (const one of [facets, oldest, histogram]) if (one.at > 0) one.reload();
+      for (const one of [facets, oldest, histogram]) if (one.url !== null) one.reload();
     },
   };
 }
@@ -205,11 +216,11 @@ function useTotal(counted, traces, leaving) {
 
 const isGone = (mood) => mood === 'gone' || mood === 'told';
 
-function useLast(value) {
+function useLast(value, error) {
   const last = useRef(null);
 
   if (value !== null) last.current = value;
-  return last.current;
+  return error ? value : last.current;
 }
 
 function useFacetsOpen() {
@@ -324,11 +335,11 @@ function List({ list, rows, query, filters, isShown, isEmpty, go, children }) {
 
 // ---- selection and keys ---------------------------------------------------------------------
 
-// Which rows of a page are selected; another page begins without any.
+// Which of the rows shown are selected; another list begins without any.
 function useSelection(rows, page) {
   const [state, setState] = useState({ page, ids: NOBODY });
   const last = useRef(null);
-  const ids = state.page === page ? state.ids : NOBODY;
+  const ids = state.page === page ? new Set(rows.map(({ id }) => id).filter((id) => state.ids.has(id))) : NOBODY;
   const set = (next) => setState({ page, ids: new Set(next) });
 
   return {
@@ -405,10 +416,13 @@ function DeleteMatchingDialog({ query, filters, zone, onTried, onClose }) {
   const [before, setBefore] = useState(null); // how many it was before others came or went
   const [error, setError] = useState(null);
   const tried = useRef(false);
-  const words = filterWords({ ...query, q: filters.q }, zone);
-  const filtered = isFiltered(filters);
-  // What comes after it is counted is no part of the number that is typed, and stays.
-  const counted = useMemo(() => (filters.to ? filters : { ...filters, to: new Date(now()).toISOString() }), []);
+  // As they were when it was asked: a step back under the dialog changes neither what it says nor what it does.
+  const { words, filtered, counted } = useMemo(() => ({
+    words: filterWords({ ...query, q: filters.q }, zone),
+    filtered: isFiltered(filters),
+    // What comes after it is counted is no part of the number that is typed, and stays.
+    counted: filters.to ? filters : { ...filters, to: new Date(now()).toISOString() },
+  }), []);
 
   useEffect(() => {
     countTraces(counted).then(setTotal, setError);

@@ -240,6 +240,24 @@ test('dragging_over_the_histogram_shows_that_time_alone', async () => {
   await end(page);
 });
 
+test('a_drag_over_the_histogram_that_loses_the_focus_goes_on', async () => {
+  const page = await open('/traces?range=24h');
+  const plot = page.locator('.histogram [role=slider]');
+
+  await plot.waitFor();
+  const box = await plot.boundingBox();
+  await page.mouse.move(box.x + box.width * 0.5, box.y + 20);
+  await page.mouse.down();
+  await page.keyboard.press('j');
+  await page.mouse.move(box.x + box.width * 0.95, box.y + 20);
+  await page.mouse.up();
+  await page.locator('.chip').waitFor();
+  const { from, to } = queryOf(page);
+  const hours = (Date.parse(to) - Date.parse(from)) / 3_600_000;
+  assert.ok(hours > 9, `${hours} h`);
+  await end(page);
+});
+
 test('the_histogram_is_used_by_keys_and_read_as_a_table', async () => {
   const page = await open('/traces?range=1h');
   const plot = page.locator('.histogram [role=slider]');
@@ -298,6 +316,26 @@ test('the_list_follows_the_typing_and_only_a_commit_is_a_step_back', async () =>
   await page.goForward();
   await first(page, 'Topic 3:');
   assert.equal(await page.getByRole('searchbox').inputValue(), 'volcanoes');
+  await end(page);
+});
+
+test('a_press_on_a_row_commits_the_search_and_is_not_lost', async () => {
+  const page = await open();
+  const box = rows(page).nth(20).locator('input');
+
+  await page.getByRole('searchbox').fill('volcanoes');
+  await until(() => queryOf(page).q === 'volcanoes');
+  await first(page, 'Topic 3: volcanoes');
+  await until(async () => (await rows(page).count()) === 25);
+  const before = await steps(page);
+  await box.evaluate((one) => one.scrollIntoView({ block: 'center' }));
+  const top = await page.evaluate(() => scrollY);
+  assert.ok(top > 0);
+  const { x, y } = await box.boundingBox();
+  await page.mouse.click(x + 5, y + 5);
+  await until(() => box.isChecked());
+  assert.equal(await steps(page), before + 1);
+  assert.equal(await page.evaluate(() => scrollY), top);
   await end(page);
 });
 
@@ -407,6 +445,8 @@ test('a_first_run_shows_a_command_and_fills_itself', async () => {
   assert.ok(await page.locator('#facets').isHidden());
   await add('The very first');
   await first(page, 'The very first');
+  await page.locator('.traces-total').getByText('1 trace', { exact: true }).waitFor();
+  await page.locator('.histogram-legend').getByText('1 completed').waitFor();
   await end(page);
 });
 
@@ -565,6 +605,51 @@ test('a_trace_can_be_deleted_and_had_back_before_all_are_counted', async () => {
   await end(page);
 });
 
+// The facets are counted before the deletion is told, and their answer comes after it.
+test('a_deletion_that_is_told_before_all_are_counted_is_counted', async () => {
+  let held = null;
+  let tell;
+  const told = new Promise((resolve) => (tell = resolve));
+  const page = await open('/traces', {
+    prepare: (opened) => opened.route(/\/api\/traces\/facets/, async (route) => {
+      if (held) return route.continue();
+      held = route.fetch();
+      const answer = await held;
+      await told;
+      return route.fulfill({ response: answer }).catch(() => {}); // it may be asked for anew
+    }),
+  });
+
+  await rows(page).nth(1).hover();
+  await rows(page).nth(1).getByRole('button', { name: /^Delete/ }).click();
+  await until(() => held !== null);
+  await held;
+  await page.locator('.toast', { hasText: 'Deleted' }).getByRole('button', { name: 'Dismiss' }).click();
+  await until(async () => (await total()) === TRACES - 1);
+  tell();
+  await page.locator('.traces-total').getByText('249 traces').waitFor();
+  await page.waitForTimeout(500);
+  assert.equal(await page.locator('.traces-total').innerText(), '249 traces');
+  await end(page);
+});
+
+test('what_cannot_be_counted_is_not_told_from_the_list_before', async () => {
+  const page = await open('/traces', { expect: [503] });
+
+  await page.locator('.traces-total').getByText('250 traces').waitFor();
+  await page.route(/\/api\/traces\/(facets|histogram)/, (route) =>
+    route.fulfill({ status: 503, contentType: 'application/problem+json', body: JSON.stringify({ status: 503, title: 'x' }) }),
+  );
+  await value(page, 'Status', 'failed').click();
+  await page.locator('.banner').waitFor();
+  await until(async () => (await page.locator('.traces-total').innerText()) === '');
+  await until(async () => (await page.locator('.histogram rect').count()) === 0);
+  await page.unroute(/\/api\/traces\/(facets|histogram)/);
+  await page.getByRole('button', { name: 'Try again' }).click();
+  await page.locator('.traces-total').getByText(/^\d+ traces$/).waitFor();
+  await end(page);
+});
+
 // The row fades for 2 s here, and what is asked after the deletion is answered after that, the list last.
 test('a_deletion_that_is_told_while_its_row_still_fades_is_counted_once', async () => {
   const [fade, counting, listing] = [2000, 2500, 3000];
@@ -708,6 +793,70 @@ test('two_that_are_selected_can_be_compared_the_earlier_on_the_left', async () =
   await rows(page).nth(4).locator('input').click();
   await compare.click();
   await page.getByRole('heading', { level: 1 }).waitFor();
+  await end(page);
+});
+
+test('what_is_selected_while_another_list_comes_is_no_part_of_it', async () => {
+  const page = await open();
+  let answer;
+  const gate = new Promise((resolve) => (answer = resolve));
+
+  await page.route(/status=failed.*limit=50|limit=50.*status=failed/, async (route) => {
+    await gate;
+    await route.continue();
+  });
+  await value(page, 'Status', 'failed').click();
+  await page.locator('.trace-rows[aria-busy=true]').waitFor();
+  await rows(page).filter({ hasText: 'completed' }).first().locator('input').click();
+  await page.locator('.selected').getByText('1 selected').waitFor();
+  answer();
+  await page.locator('.trace-rows[aria-busy=false]').waitFor();
+  assert.equal(await page.locator('.selected').count(), 0);
+  assert.equal(await rows(page).locator('input:checked').count(), 0);
+  await end(page);
+});
+
+test('a_step_back_under_the_dialog_does_not_change_what_it_deletes', async () => {
+  const page = await open('/traces?status=failed');
+  const dialog = page.getByRole('dialog');
+
+  await page.getByRole('button', { name: 'Clear filters' }).click();
+  await page.getByRole('button', { name: 'Delete all…' }).click();
+  await dialog.getByText('250 traces').first().waitFor();
+  await page.goBack();
+  await until(() => queryOf(page).status === 'failed');
+  await page.getByRole('button', { name: 'Delete matching…', includeHidden: true }).waitFor();
+  assert.equal(await dialog.getByRole('heading').innerText(), 'Delete all traces?');
+  assert.equal(await dialog.locator('.filter-words').count(), 0);
+  await page.keyboard.press('Escape');
+  await end(page);
+});
+
+test('a_dialog_that_works_is_there_until_it_has_said_how_it_ended', async () => {
+  const page = await open('/traces?status=failed', { expect: [503] });
+  const dialog = page.getByRole('dialog');
+  let answer;
+  const gate = new Promise((resolve) => (answer = resolve));
+
+  await page.route((url) => url.pathname === '/api/traces', async (route) => {
+    if (route.request().method() !== 'DELETE') return route.continue();
+    await gate;
+    return route.fulfill({ status: 503, contentType: 'application/problem+json', body: JSON.stringify({ status: 503, detail: 'away for now' }) });
+  });
+  await page.getByRole('button', { name: 'Delete matching…' }).click();
+  const word = await dialog.locator('code').innerText();
+  await dialog.getByRole('textbox').fill(word);
+  await page.keyboard.press('Enter');
+  for (let i = 0; i < 3; i++) await page.keyboard.press('Escape');
+  answer();
+  await dialog.getByText(/away for now/).waitFor();
+  for (let i = 0; (await dialog.count()) > 0; i++) {
+    assert.ok(i < 3, 'Escape closes it now');
+    await page.keyboard.press('Escape');
+    await page.waitForTimeout(100);
+  }
+  await page.getByRole('button', { name: 'Delete matching…' }).click();
+  await dialog.locator('code', { hasText: word }).waitFor();
   await end(page);
 });
 
