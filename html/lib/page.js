@@ -4,9 +4,9 @@
 import { elapsed } from './format.js';
 import { icon } from './icons.js';
 import { KeysHelp } from './keys.js';
-import { useNotices } from './notices.js';
-import { Button, CopyButton } from './parts.js';
-import { Fragment, html, render, useEffect, useState } from './preact.js';
+import { say, useNotices } from './notices.js';
+import { Button, CopyButton, Empty } from './parts.js';
+import { Fragment, html, render, useEffect, useErrorBoundary, useState } from './preact.js';
 import { ThemeSwitch } from './theme.js';
 
 // To add a page: a line here, an .html shell, a view.
@@ -45,12 +45,32 @@ function Page({ place, View }) {
         </div>
       </header>
       ${failure ? html`<${Banner} ...${failure} />` : slowSince && html`<${Slow} since=${slowSince} />`}
-      <main id="main" tabindex="-1"><${View} /></main>
+      <main id="main" tabindex="-1"><${Guarded} View=${View} /></main>
       <div class="toast-place" role="status" aria-live="polite">
         ${messages.map((message) => html`<${Toast} key=${message} message=${message} ...${notices} />`)}
       </div>
     <//>`;
 }
+
+// A mistake of ours is said where the view was; what is said at the foot stays, with its way back.
+function Guarded({ View }) {
+  const [error] = useErrorBoundary(console.error);
+
+  if (!error) return html`<${View} />`;
+  return html`
+    <${Empty} title="This page made a mistake and cannot go on">
+      <p>What is stored is not touched by it. The mistake: <code>${error.message}</code></p>
+      <${Button} icon="again" onClick=${() => location.reload()}>Load the page again<//>
+    <//>`;
+}
+
+// The same outside of drawing: what was pressed may not have been done.
+function onMistake(error) {
+  if (error instanceof Error) say(`Something on this page went wrong: ${error.message}`, 'bad');
+}
+
+addEventListener('error', (event) => onMistake(event.error));
+addEventListener('unhandledrejection', (event) => onMistake(event.reason));
 
 function Toast({ message, hush, takeBack, pause, run }) {
   const { text, tone, undo } = message;

@@ -7,6 +7,7 @@ import htm from '../vendor/htm.js';
 export {
   useCallback,
   useEffect,
+  useErrorBoundary,
   useId,
   useLayoutEffect,
   useMemo,

@@ -72,6 +72,23 @@ for (const colorScheme of ['light', 'dark']) {
   });
 }
 
+test('a_mistake_of_a_page_is_told', async () => {
+  const other = await browser.page();
+
+  await other.route(/\/api\/lessons\?/, (route) => route.fulfill({ json: { lessons: [{}], next_cursor: null } }));
+  await other.goto('/');
+  await other.getByText('This page made a mistake and cannot go on').waitFor();
+  assert.ok(await other.getByRole('link', { name: 'Traces' }).isVisible(), 'there is a way to the others');
+  await other.unroute(/\/api\/lessons\?/);
+  await other.getByRole('button', { name: 'Load the page again' }).click();
+  await other.getByLabel('Outline').waitFor();
+  assert.equal(other.faults.length, 1);
+  assert.match(other.faults[0], /console: TypeError/);
+  await other.evaluate(() => setTimeout(() => nothing.here));
+  await other.locator('.toast', { hasText: 'Something on this page went wrong: nothing is not defined' }).waitFor();
+  await other.context().close();
+});
+
 test('a_chosen_theme_is_kept_and_can_be_given_back', async () => {
   const background = () => page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
 
