@@ -8,7 +8,7 @@ import { keep, kept } from './store.js';
 import { outcome } from './story.js';
 import { waterfall } from './waterfall.js';
 
-const TICK_MS = 250; // how often the bar of a running call grows
+export const TICK_MS = 250; // how often the bar of a running call grows
 const CROWDED_X = 0.8; // on a narrow page a tick further right has no room for its label
 
 const STEP = { ArrowDown: 1, ArrowUp: -1 };

@@ -2,6 +2,7 @@
 // them it is chosen here: another of the same lesson, or any by its id.
 
 import { path } from '../lib/api.js';
+import { useNow } from '../lib/clock.js';
 import { diffSize, diffTexts } from '../lib/diff.js';
 import { cost, count, duration, plural, traceName, UNKNOWN } from '../lib/format.js';
 import { mount, setTitle } from '../lib/page.js';
@@ -9,7 +10,7 @@ import { Button, Field, Loading, Missing, Note, Status } from '../lib/parts.js';
 import { html, useEffect, useId, useMemo, useState } from '../lib/preact.js';
 import { useResource } from '../lib/resource.js';
 import { whom } from '../lib/story.js';
-import { Timeline } from '../lib/timeline.js';
+import { TICK_MS, Timeline } from '../lib/timeline.js';
 import { useQuery } from '../lib/url.js';
 import { waterfall } from '../lib/waterfall.js';
 import { TRACE_STATUS } from '../lib/words.js';
@@ -19,8 +20,10 @@ const POLL_MS = 1000;
 const CHOICES_MAX = 50;
 const CONTEXT_LINES = 3; // of what is the same, beside a difference
 
+const isRunning = ({ status }) => status === 'started';
+
 const useTrace = (id) =>
-  useResource(id ? path.trace(id) : null, ({ trace }) => (trace.status === 'started' ? POLL_MS : null));
+  useResource(id ? path.trace(id) : null, ({ trace }) => (isRunning(trace) ? POLL_MS : null));
 
 function ComparePage() {
   const { query, go } = useQuery();
@@ -233,7 +236,8 @@ function difference(before, after, format) {
 
 // Both on one axis, so that what took longer is longer.
 function CallsBeside({ before, after }) {
-  const spanMs = Math.max(...[before, after].map((trace) => waterfall(trace).spanMs));
+  const now = useNow([before, after].some(isRunning) ? TICK_MS : null);
+  const spanMs = Math.max(...[before, after].map((trace) => waterfall(trace, { now }).spanMs));
 
   return html`
     <section class="panel" aria-labelledby="calls-title">

@@ -8,7 +8,7 @@ import { Markdown } from '../lib/markdown.js';
 import { say, sayNext } from '../lib/notices.js';
 import { mount, setTitle } from '../lib/page.js';
 import { Ago, Button, CopyButton, Loading, Missing, Note, Provider, Status } from '../lib/parts.js';
-import { html, useEffect, useState } from '../lib/preact.js';
+import { html, useEffect, useRef, useState } from '../lib/preact.js';
 import { ProgressStory } from '../lib/progress.js';
 import { idInPath } from '../lib/url.js';
 import { useResource } from '../lib/resource.js';
@@ -74,12 +74,14 @@ function LessonPage() {
 
 // The lesson's newest traces as summaries, again whenever the lesson changed.
 function useTraces(lesson) {
+  const version = useRef(null); // of the lesson they were asked for
   const { data, reload } = useResource(
     lesson ? path.traces({ lesson_id: lesson.id, view: 'summary', limit: GENERATIONS_SHOWN }) : null,
   );
 
   useEffect(() => {
-    if (data !== null) reload();
+    if (lesson && version.current) reload();
+    version.current = lesson?.updated_at ?? null;
   }, [lesson?.updated_at]);
   return data?.traces ?? [];
 }

@@ -14,6 +14,7 @@ import { html, useEffect, useRef, useState } from '../lib/preact.js';
 import { Progress } from '../lib/progress.js';
 import { useQuery } from '../lib/url.js';
 import { useResource } from '../lib/resource.js';
+import { Search } from '../lib/search.js';
 import { held, hold, keep, kept } from '../lib/store.js';
 import {
   GRADES, LEARNING_STYLES, LESSON_STATUS, OUTLINE_CHARACTERS_MAX, SECTIONS,
@@ -28,9 +29,9 @@ const PROGRESS_ROWS_MAX = 6; // rows that look up their trace each second
 const isGenerating = (lesson) => lesson.status === 'generating';
 
 function Lessons() {
-  const { query, trail, go } = useQuery();
+  const { query, trail, go, replace } = useQuery();
   const cursor = query.cursor ?? '';
-  const [sought, setSought] = useState(query.q ?? ''); // as it is typed; the address has it when it is done
+  const sought = query.q ?? '';
   const list = useResource(
     path.lessons({ limit: sought ? SEARCHED_SIZE : PAGE_SIZE, cursor }),
     ({ lessons }) => (lessons.some(isGenerating) ? POLL_RUNNING_MS : POLL_QUIET_MS),
@@ -41,7 +42,6 @@ function Lessons() {
   const close = () => setDialog(null);
 
   useEffect(() => setTitle('Lessons'), []);
-  useEffect(() => setSought(query.q ?? ''), [query.q]);
   useAnnouncements(list.data?.lessons);
 
   const change = (how) => list.set((data) => ({ ...data, lessons: how(data.lessons) }));
@@ -83,17 +83,13 @@ function Lessons() {
         try {
           await removeLesson(id);
           change(without(id));
+          list.reload(); // an answer under way still has it
         } catch (error) {
           say(`“${title}” was not deleted: ${error.message}`, 'bad');
         }
         stay(id);
       },
     });
-  };
-
-  const search = (text) => {
-    if (cursor) go({ cursor: '' });
-    setSought(text);
   };
 
   const shown = list.data && {
@@ -110,7 +106,8 @@ function Lessons() {
       <section class="listing" aria-labelledby="lessons-title">
         <div class="section-head">
           <h2 id="lessons-title">Lessons</h2>
-          <${Search} text=${sought} onInput=${search} onDone=${(q) => q !== (query.q ?? '') && go({ q, cursor: '' })} />
+          <${Search} label="Search lessons" value=${sought} onTry=${(q) => replace({ q, cursor: '' })}
+                     onCommit=${(q) => go({ q, cursor: '' })} />
         </div>
         <${LessonList} list=${list} shown=${shown} sought=${sought} cursor=${cursor} go=${go}
                        onRemove=${remove} onAgain=${(lesson) => setDialog({ act: 'again', lesson })}
@@ -118,11 +115,14 @@ function Lessons() {
         <${Pager} cursor=${cursor} next=${list.data?.next_cursor} trail=${trail} go=${go} />
       </section>
       ${dialog?.act === 'cancel' && html`
-        <${DeleteLessonDialog} lesson=${dialog.lesson} onDeleted=${onCancelled} onClose=${close} />`}
+        <${DeleteLessonDialog} lesson=${asItIs(dialog.lesson, list.data)} onDeleted=${onCancelled} onClose=${close} />`}
       ${dialog?.act === 'again' && html`
         <${RegenerateDialog} lesson=${dialog.lesson} onDone=${onRegenerating} onClose=${close} />`}
     </div>`;
 }
+
+// A lesson that a dialog is about may end meanwhile.
+const asItIs = (lesson, data) => data?.lessons.find(({ id }) => id === lesson.id) ?? lesson;
 
 // The outline is held for this tab until it was sent.
 function useOutline() {
@@ -157,21 +157,6 @@ function matches({ title, outline, error_message: error, options }, sought) {
   const text = [title, outline, error, options.provider, options.model].join('\n').toLowerCase();
 
   return text.includes(sought.trim().toLowerCase());
-}
-
-// Filters while it is typed; onDone when that is done (Enter, or going elsewhere).
-function Search({ text, onInput, onDone }) {
-  const submit = (event) => {
-    event.preventDefault();
-    onDone(text.trim());
-  };
-
-  return html`
-    <form class="search" role="search" onSubmit=${submit}>
-      <input type="search" name="q" aria-label="Search lessons" placeholder="Search" autocomplete="off"
-             value=${text} onInput=${(event) => onInput(event.currentTarget.value)}
-             onChange=${(event) => onDone(event.currentTarget.value.trim())} />
-    </form>`;
 }
 
 // ---- the list -------------------------------------------------------------------------------

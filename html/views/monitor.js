@@ -183,7 +183,7 @@ function Ranges({ period, custom, zone, show }) {
                 onClick=${() => setOpen(!open)}>Custom…</button>
       </div>
       ${open && html`
-        <${CustomRange} key="${period.from} ${zone.name}" period=${period} zone=${zone} show=${show} />`}
+        <${CustomRange} key="${custom && `${period.from} ${period.to}`} ${zone.name}" period=${period} zone=${zone} show=${show} />`}
     <//>`;
 }
 
@@ -747,24 +747,24 @@ function Cell({ column: { text, share, only, doubt }, row, its, to }) {
 function Nothing({ filters, zone, show, refresh }) {
   const filtered = Boolean(filters.provider || filters.model);
   const query = { view: 'summary', limit: 1, count: 'exact', ...filters };
-  const { data } = useResource(path.traces(query), ({ total }) => (total === 0 ? FIRST_MS : null));
-  const newest = data?.traces[0]?.created_at;
+  const { data } = useResource(path.traces(query), ({ traces }) => (traces.length === 0 ? FIRST_MS : null));
+  const newest = data?.traces[0]?.created_at; // not the total says whether there is one: it is counted later
   const known = useRef(null);
 
   // The first trace came while we waited for it.
   useEffect(() => {
-    if (known.current === 0 && data?.total > 0) refresh();
-    known.current = data?.total ?? known.current;
+    if (known.current === 0 && newest) refresh();
+    known.current = data?.traces.length ?? known.current;
   }, [data]);
 
   if (!data) return html`<div class="empty monitor-empty"></div>`;
-  if (data.total === 0 && filtered) {
+  if (!newest && filtered) {
     return html`
       <${Empty} title="No trace matches these filters">
         <${Button} onClick=${() => show(NO_FILTER)}>Clear filters<//>
       <//>`;
   }
-  if (data.total === 0) {
+  if (!newest) {
     return html`
       <${Empty} title="No traces yet">
         <p>Every generated lesson leaves one. <a href="/">Generate a lesson</a>; it shows up here by itself.</p>

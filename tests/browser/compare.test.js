@@ -89,6 +89,23 @@ test('the_calls_stand_beside_each_other_on_one_scale', async () => {
   assert.deepEqual(page.faults, []);
 });
 
+test('one_that_still_runs_has_the_same_scale', async () => {
+  const other = await browser.page();
+  const { lesson } = await api('/api/lessons', { outline: 'Rivers', provider: 'sample', model: 'slow-300000' });
+  const ticks = () => other.locator('.compare-calls .timeline-axis').evaluateAll((all) => all.map((one) => one.textContent));
+
+  await other.goto(`/traces/compare?a=${first.id}&b=${lesson.trace_ids[0]}`);
+  await other.getByText('Calls, on one scale').waitFor();
+  for (let i = 0; i < 5; i++) {
+    const [before, after] = await ticks();
+    assert.equal(before, after);
+    await other.waitForTimeout(300);
+  }
+  assert.equal((await stack.fetch(`/api/lessons/${lesson.id}`, { as: 'admin', method: 'DELETE' })).status, 200);
+  assert.deepEqual(other.faults, []);
+  await other.context().close();
+});
+
 test('the_texts_differ_by_lines_and_words_and_nothing_in_them_runs', async () => {
   const diff = page.getByRole('group', { name: 'Differences' });
 

@@ -210,6 +210,42 @@ test('a_deleted_lesson_is_gone_when_its_message_is_dismissed_or_the_page_left', 
   assert.deepEqual(page.faults, []);
 });
 
+test('an_answer_from_before_a_deletion_does_not_bring_the_lesson_back', async () => {
+  const other = await browser.page();
+  const id = await generated('Deleted while the list was asked for');
+  let held = null;
+  let answered = false;
+  let answer;
+  const gate = new Promise((resolve) => (answer = resolve));
+
+  await other.goto('/');
+  await rowOf(other, id).waitFor();
+  await generated('A list that has changed');
+  await rowOf(other, id).getByRole('button', { name: /^Delete/ }).click();
+  await other.route((url) => url.pathname === '/api/lessons', async (route) => {
+    if (held) {
+      await route.continue();
+      return;
+    }
+    held = route.fetch();
+    const before = await held;
+    await gate;
+    await route.fulfill({ response: before }).catch(() => {}); // it may be asked for anew
+    answered = true;
+  });
+  await other.evaluate(() => dispatchEvent(new Event('online'))); // the list is asked for
+  await eventually('it is under way', () => held !== null);
+  await held;
+  await other.getByRole('button', { name: 'Dismiss' }).click();
+  await eventually('it is gone', async () => (await statusOf(id)) === 404);
+  answer();
+  await eventually('it is answered', () => answered);
+  await other.waitForTimeout(500);
+  assert.equal(await rowOf(other, id).count(), 0);
+  assert.deepEqual(other.faults, []);
+  await other.context().close();
+});
+
 test('a_deletion_that_is_refused_brings_the_row_back_and_says_why', async () => {
   const other = await browser.page({ expect: [503] });
   const id = await generated('Not to be deleted');
@@ -245,6 +281,19 @@ test('a_running_lesson_is_cancelled_and_the_dialog_says_what_that_does', async (
   await row.waitFor({ state: 'detached' });
   await page.getByText('Cancelled, and the lesson deleted').waitFor();
   assert.equal(await statusOf(id), 404);
+  assert.deepEqual(page.faults, []);
+});
+
+test('a_dialog_about_a_lesson_that_ends_meanwhile_says_so', async () => {
+  const row = await sent('Almost there', 'slow-3000');
+  const dialog = page.getByRole('dialog');
+
+  await row.getByRole('button', { name: /^Cancel/ }).click();
+  await dialog.getByRole('heading', { name: 'Cancel this generation?' }).waitFor();
+  await dialog.getByRole('heading', { name: 'Delete this lesson?' }).waitFor();
+  assert.doesNotMatch(await dialog.innerText(), /generation/);
+  await dialog.getByRole('button', { name: 'Cancel' }).click();
+  await row.getByText('generated', { exact: true }).waitFor();
   assert.deepEqual(page.faults, []);
 });
 
@@ -320,6 +369,31 @@ test('a_lesson_under_way_tells_what_failed_so_far', async () => {
   assert.match(await story.first().innerText(), /sample fail-500: 500 provider error after \d|every provider failed/);
   await page.getByText('The lesson could not be generated.').waitFor();
   assert.deepEqual(page.faults, []);
+});
+
+test('a_lesson_that_ends_while_its_traces_are_asked_for_has_them_as_they_are', async () => {
+  const other = await browser.page();
+  const row = await sent('Ends at the wrong moment', 'slow-1500');
+  const id = (await row.locator('.row-link').getAttribute('href')).split('/').at(-1);
+  let held = false;
+
+  await other.route(/lesson_id=.*view=summary/, async (route) => {
+    if (held) {
+      await route.continue();
+      return;
+    }
+    held = true;
+    const before = await route.fetch();
+    await other.locator('.page-meta').getByText('generated', { exact: true }).waitFor();
+    await route.fulfill({ response: before }).catch(() => {}); // it may be asked for anew
+  });
+  await other.goto(`/lessons/${id}`);
+  await other.locator('.page-meta').getByText('generated', { exact: true }).waitFor();
+  assert.ok(held);
+  await other.locator('.page-meta .provider').waitFor();
+  await other.unrouteAll({ behavior: 'wait' });
+  assert.deepEqual(other.faults, []);
+  await other.context().close();
 });
 
 test('a_lesson_downloads_as_the_markdown_it_is', async () => {

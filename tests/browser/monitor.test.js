@@ -266,6 +266,23 @@ test('a_range_of_ones_own_is_taken_in_the_zone_on_show', async () => {
   assert.deepEqual(page.faults, []);
 });
 
+test('a_range_that_is_being_entered_stays_while_time_goes_on', async () => {
+  const other = await browser.page();
+
+  await other.clock.install();
+  await other.goto('/monitor');
+  await other.locator('.plot canvas').first().waitFor();
+  await other.getByRole('button', { name: 'Custom…' }).click();
+  const from = other.getByRole('form', { name: 'Custom range' }).getByLabel('From');
+  await from.fill('2026-01-02T03:04:05');
+  const answer = other.waitForResponse(/\/stats/);
+  await other.clock.runFor(31_000);
+  await answer;
+  assert.match(await from.inputValue(), /^2026-01-02T03:04:05/);
+  assert.deepEqual(other.faults, []);
+  await other.context().close();
+});
+
 test('an_address_that_is_no_range_says_why', async () => {
   const other = await browser.page({ expect: [400] });
 
@@ -414,9 +431,16 @@ test('an_empty_range_says_where_there_is_something', async () => {
 
 test('without_any_trace_it_waits_for_the_first', async () => {
   const other = await browser.page({ as: 'user' });
+  const isOne = (url) => url.pathname === '/api/traces';
 
+  // One that comes between the list and the count is in the number alone.
+  await other.route(isOne, async (route) => {
+    const answer = await route.fetch();
+    await route.fulfill({ response: answer, json: { ...(await answer.json()), total: 1 } });
+  });
   await other.goto('/monitor');
   await other.getByText('No traces yet').waitFor();
+  await other.unroute(isOne);
   await stack.psql(`
     INSERT INTO lesson_traces (owner, request_data, status, total_duration_ms)
     VALUES ('${stack.user.user}', '{}', 'completed', 5)`);
