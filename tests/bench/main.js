@@ -16,7 +16,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
-import { circumstances, digits, median, sectionOf, targetLine, write } from './report.js';
+import { circumstances, digits, median, sectionOf, stealing, targetLine, write } from './report.js';
 import generate from './rows/generate.js';
 import large from './rows/large.js';
 import profile from './rows/profile.js';
@@ -74,6 +74,7 @@ function note(text) {
 
 async function runRow(row, context) {
   const since = performance.now();
+  const stolen = stealing();
   const empty = { targets: [], figures: [], tables: [] };
   let outcome;
 
@@ -87,7 +88,7 @@ async function runRow(row, context) {
   for (const { what, unit, values } of outcome.figures)
     note(`   ${what}: ${digits(median(values))} ${unit}`);
   for (const one of outcome.targets) note(`   ${targetLine(one)}`);
-  return { row, seconds: (performance.now() - since) / 1000, ...outcome };
+  return { row, seconds: (performance.now() - since) / 1000, stolen: stolen(), ...outcome };
 }
 
 async function main() {

@@ -118,7 +118,29 @@ export function circumstances(command) {
   ];
 }
 
-// The part of a suite: `outcomes` are {row, seconds, targets, figures, tables, failure}; `told`: lines about the run.
+// Gives a function that says which share of the processors' time that was asked for since went to others on
+// the host: how far a figure is one of this machine.
+export function stealing() {
+  const times = () => {
+    const [user, nice, system, , , irq, softirq, steal] = readFileSync('/proc/stat', 'utf8')
+      .split('\n')[0]
+      .split(/\s+/)
+      .slice(1)
+      .map(Number);
+
+    return { steal, asked: user + nice + system + irq + softirq + steal };
+  };
+  const before = times();
+
+  return () => {
+    const { steal, asked } = times();
+
+    return (steal - before.steal) / Math.max(1, asked - before.asked);
+  };
+}
+
+// The part of a suite: `outcomes` are {row, seconds, stolen, targets, figures, tables, failure}; `told`: lines about
+// the run.
 export function sectionOf({ title, method }, outcomes, told) {
   const targets = outcomes.flatMap((one) => one.targets);
 
@@ -132,7 +154,7 @@ export function sectionOf({ title, method }, outcomes, told) {
     ...(targets.length > 0
       ? table(['work', 'what', 'measured', 'spread', 'target', ''], targets.map(targetLine))
       : []),
-    ...outcomes.flatMap(({ row, seconds, figures, tables, failure }) => [
+    ...outcomes.flatMap(({ row, seconds, stolen, figures, tables, failure }) => [
       `### ${row.name}: ${row.title}`,
       '',
       ...(failure ? [`**Not valid**: ${failure}`, ''] : []),
@@ -140,7 +162,12 @@ export function sectionOf({ title, method }, outcomes, told) {
         ? table(['what', 'median', 'spread', ''], figures.map(figureLine))
         : []),
       ...tables.flatMap(({ heads, lines }) => table(heads, lines)),
-      ...(seconds >= 1 ? [`${Math.round(seconds)} s.`, ''] : []), // else it was asked elsewhere
+      ...(seconds >= 1 // else it was asked elsewhere
+        ? [
+            `${Math.round(seconds)} s; of the processors' time it asked for, ${(100 * stolen).toFixed(1)} % went to others on the host.`,
+            '',
+          ]
+        : []),
     ]),
   ].join('\n');
 }
