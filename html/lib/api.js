@@ -174,16 +174,18 @@ function parse(text) {
   }
 }
 
+const text = (value) => (typeof value === 'string' ? value : null);
+
 // An RFC 9457 problem, or whatever a proxy in between made of it.
 function problem(answer, data) {
   const seconds = Number.parseInt(answer.headers.get('Retry-After') ?? '', 10);
 
   return new ApiError({
     status: answer.status,
-    title: TITLES[answer.status] ?? data?.title ?? `The server answered ${answer.status}`,
-    detail: data?.detail ?? data?.error ?? '',
-    code: data?.code ?? '',
-    requestId: data?.request_id ?? answer.headers.get('X-Request-Id'),
+    title: TITLES[answer.status] ?? text(data?.title) ?? `The server answered ${answer.status}`,
+    detail: text(data?.detail) ?? text(data?.error) ?? '',
+    code: text(data?.code) ?? '',
+    requestId: text(data?.request_id) ?? answer.headers.get('X-Request-Id'),
     retryAfterMs: Number.isFinite(seconds) ? seconds * 1000 : null,
     count: data?.count ?? null,
   });

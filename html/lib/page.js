@@ -64,9 +64,14 @@ function Guarded({ View }) {
     <//>`;
 }
 
-// The same outside of drawing: what was pressed may not have been done.
+const told = new Set();
+
+// The same outside of it: what was pressed may not have been done. Once for each: one in drawing what is said
+// here would be made again by saying it, and many would push out what can still be taken back.
 function onMistake(error) {
-  if (error instanceof Error) say(`Something on this page went wrong: ${error.message}`, 'bad');
+  if (!(error instanceof Error) || told.has(error.message)) return;
+  told.add(error.message);
+  say(`Something on this page went wrong: ${error.message}`, 'bad');
 }
 
 addEventListener('error', (event) => onMistake(event.error));

@@ -28,7 +28,7 @@ export function useQuery() {
 
     if (tried.current) history.replaceState(tried.current.state, '', tried.current.address);
     tried.current = null;
-    if (address !== here()) history.pushState({ trail }, '', address);
+    if (address !== here()) history.pushState({ trail, ...(isShown && { scroll: scrollY }) }, '', address);
     if (!isShown) scrollTo(0, 0);
     changed({});
   };

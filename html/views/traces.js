@@ -38,14 +38,16 @@ function Traces() {
   const asked = useAsked(query);
   const list = useLive(asked.path, { live: query.live === '1', waiting: !query.cursor });
   const isShown = list.shown?.url === asked.path;
-  const counts = useCounts(asked.filters, isShown);
+  const refused = !isShown && list.error && !list.error.outage ? list.error : null;
+  const counts = useCounts(asked.filters, isShown, refused);
   const leaving = useLeaving(useCallback(() => refreshed.current(), []));
-  const rows = list.shown?.data.traces.filter(({ id }) => !isGone(leaving.get(id))) ?? [];
+  const rows = refused ? [] : (list.shown?.data.traces.filter(({ id }) => !isGone(leaving.get(id))) ?? []);
   const total = useTotal(counts.counted, list.shown?.data.traces ?? [], leaving);
   const selection = useSelection(rows, list.shown?.url);
   const [facetsOpen, setFacetsOpen] = useFacetsOpen();
   const [deleting, setDeleting] = useState(false);
   const refreshed = useRef(null);
+  const tried = useRef(null);
   const hint = useKeyHint();
 
   // A range is frozen where its first page was asked for: so that older pages are of the same list.
@@ -77,7 +79,7 @@ function Traces() {
     counts.reload();
   };
   // Also when it is given up after an error: some may be gone all the same.
-  const afterDeleting = () => {
+  tried.current = () => {
     setDeleting(false);
     if (query.cursor) turn({ cursor: '' });
     else refresh();
@@ -131,7 +133,7 @@ function Traces() {
                           onZoom=${(from, to) => change({ range: '', from, to })} />`}
           <${Arrivals} n=${list.arrived} bring=${bring} />
           <${Selected} selection=${selection} rows=${rows} remove=${remove} />
-          <${List} list=${list} rows=${rows} query=${query} filters=${asked.filters} isShown=${isShown}
+          <${List} list=${list} rows=${rows} query=${query} filters=${asked.filters} refused=${refused}
                    go=${go} isEmpty=${isEmpty}>
             <${TraceTable} traces=${rows} zone=${zone} sort=${query.sort ?? ''} busy=${!isShown}
                            selected=${selection.ids} fresh=${list.fresh} leaving=${leaving}
@@ -144,7 +146,7 @@ function Traces() {
       </div>
       ${deleting && html`
         <${DeleteMatchingDialog} query=${query} filters=${asked.filters} zone=${zone}
-                                 onClose=${() => setDeleting(false)} onTried=${afterDeleting} />`}
+                                 onClose=${() => setDeleting(false)} onTried=${() => tried.current()} />`}
     </div>`;
 }
 
@@ -183,7 +185,7 @@ function useArrival(isEmpty, path, came) {
 
 // What is counted over a list, asked for when its rows are there: it must not keep them waiting. Of a list
 // before, until that of this one is known, or cannot be.
-function useCounts(filters, ready) {
+function useCounts(filters, ready, refused) {
   const facets = useResource(ready ? path.facets(filters) : null);
   const oldest = useResource(
     ready && !filters.from
@@ -194,8 +196,8 @@ function useCounts(filters, ready) {
   const histogram = useResource(ready && from ? path.histogram({ ...filters, from }) : null);
 
   return {
-    counted: useLast(facets.data, facets.error),
-    histogram: useLast(histogram.data?.histogram ?? null, histogram.error ?? oldest.error),
+    counted: useLast(facets.data, refused ?? facets.error),
+    histogram: useLast(histogram.data?.histogram ?? null, refused ?? histogram.error ?? oldest.error),
     reload() {
       for (const one of [facets, oldest, histogram]) if (one.url !== null) one.reload();
     },
@@ -219,8 +221,8 @@ const isGone = (mood) => mood === 'gone' || mood === 'told';
 function useLast(value, error) {
   const last = useRef(null);
 
-  if (value !== null) last.current = value;
-  return error ? value : last.current;
+  if (value !== null || error) last.current = value;
+  return last.current;
 }
 
 function useFacetsOpen() {
@@ -319,11 +321,11 @@ function compareAddress(rows, ids) {
   return `/traces/compare?a=${a?.id ?? ''}&b=${b?.id ?? ''}`;
 }
 
-function List({ list, rows, query, filters, isShown, isEmpty, go, children }) {
-  if (list.error && !list.error.outage && !isShown) {
+function List({ list, rows, query, filters, refused, isEmpty, go, children }) {
+  if (refused) {
     return html`
       <${Empty} title="This address asks for something the list does not have">
-        <p>${list.error.message}</p>
+        <p>${refused.message}</p>
         <${Button} onClick=${() => go({ ...NO_FILTER, sort: '' })}>All traces<//>
       <//>`;
   }
@@ -344,7 +346,7 @@ function useSelection(rows, page) {
 
   return {
     ids,
-    clear: () => ids.size > 0 && set([]),
+    clear: () => state.ids.size > 0 && set([]),
     all: (on = true) => set(on ? rows.map(({ id }) => id) : []),
     toggle(id, { range = false } = {}) {
       const [a, b] = [last.current, id].map((one) => rows.findIndex((row) => row.id === one));

@@ -149,6 +149,16 @@ const FAILURES = [
   { name: 'a_503', status: 503, says: 'The service is not ready', again: true },
 ];
 
+test('what_a_proxy_says_in_its_own_words_is_no_mistake_of_ours', async () => {
+  const page = await browser.page({ expect: [502] });
+
+  await page.route('**/api/**', (route) => route.fulfill({ status: 502, json: { error: { code: 502 }, title: {}, request_id: 7 } }));
+  await page.goto('/traces');
+  await page.getByRole('alert').getByText('The service does not answer').waitFor();
+  assert.equal(await page.locator('.toast').count(), 0);
+  assert.deepEqual(page.faults, []);
+});
+
 const isNetwork = (fault) => /ERR_(CONNECTION_REFUSED|INTERNET_DISCONNECTED|FAILED)/.test(fault);
 
 // Every request to the API fails like that from now on; gives how many have.

@@ -85,7 +85,10 @@ test('a_mistake_of_a_page_is_told', async () => {
   assert.equal(other.faults.length, 1);
   assert.match(other.faults[0], /console: TypeError/);
   await other.evaluate(() => setTimeout(() => nothing.here));
-  await other.locator('.toast', { hasText: 'Something on this page went wrong: nothing is not defined' }).waitFor();
+  const toast = other.locator('.toast', { hasText: 'Something on this page went wrong: nothing is not defined' });
+  await toast.waitFor();
+  await other.evaluate(() => new Promise((done) => setTimeout(() => setTimeout(done), setTimeout(() => nothing.here))));
+  assert.equal(await toast.count(), 1, 'once');
   await other.context().close();
 });
 

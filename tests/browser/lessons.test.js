@@ -6,7 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 
 import { startStack } from '../lib/stack.js';
-import { generate, openBrowser, rowOf } from './browser.js';
+import { generate, holdSample, openBrowser, rowOf } from './browser.js';
 
 let stack, browser, page;
 
@@ -284,12 +284,15 @@ test('a_running_lesson_is_cancelled_and_the_dialog_says_what_that_does', async (
   assert.deepEqual(page.faults, []);
 });
 
-test('a_dialog_about_a_lesson_that_ends_meanwhile_says_so', async () => {
-  const row = await sent('Almost there', 'slow-3000');
+test('a_dialog_about_a_lesson_that_ends_meanwhile_says_so', async (t) => {
+  const release = holdSample(stack);
+  t.after(release);
+  const row = await sent('Almost there', 'slow-1');
   const dialog = page.getByRole('dialog');
 
   await row.getByRole('button', { name: /^Cancel/ }).click();
   await dialog.getByRole('heading', { name: 'Cancel this generation?' }).waitFor();
+  release();
   await dialog.getByRole('heading', { name: 'Delete this lesson?' }).waitFor();
   assert.doesNotMatch(await dialog.innerText(), /generation/);
   await dialog.getByRole('button', { name: 'Cancel' }).click();
@@ -371,10 +374,13 @@ test('a_lesson_under_way_tells_what_failed_so_far', async () => {
   assert.deepEqual(page.faults, []);
 });
 
-test('a_lesson_that_ends_while_its_traces_are_asked_for_has_them_as_they_are', async () => {
+test('a_lesson_that_ends_while_its_traces_are_asked_for_has_them_as_they_are', async (t) => {
+  const release = holdSample(stack);
+  t.after(release);
   const other = await browser.page();
-  const row = await sent('Ends at the wrong moment', 'slow-1500');
+  const row = await sent('Ends at the wrong moment', 'slow-1');
   const id = (await row.locator('.row-link').getAttribute('href')).split('/').at(-1);
+  let status;
   let held = false;
 
   await other.route(/lesson_id=.*view=summary/, async (route) => {
@@ -384,12 +390,14 @@ test('a_lesson_that_ends_while_its_traces_are_asked_for_has_them_as_they_are', a
     }
     held = true;
     const before = await route.fetch();
+    status = (await before.json()).traces[0].status;
+    release();
     await other.locator('.page-meta').getByText('generated', { exact: true }).waitFor();
     await route.fulfill({ response: before }).catch(() => {}); // it may be asked for anew
   });
   await other.goto(`/lessons/${id}`);
   await other.locator('.page-meta').getByText('generated', { exact: true }).waitFor();
-  assert.ok(held);
+  assert.equal(status, 'started');
   await other.locator('.page-meta .provider').waitFor();
   await other.unrouteAll({ behavior: 'wait' });
   assert.deepEqual(other.faults, []);

@@ -326,7 +326,11 @@ test('a_press_on_a_row_commits_the_search_and_is_not_lost', async () => {
   await page.getByRole('searchbox').fill('volcanoes');
   await until(() => queryOf(page).q === 'volcanoes');
   await first(page, 'Topic 3: volcanoes');
-  await until(async () => (await rows(page).count()) === 25);
+  await page.locator('.traces-total').getByText('25 traces').waitFor();
+  await until(async () => {
+    const numbers = (await page.locator('.histogram-legend').innerText()).match(/\d+/g) ?? [];
+    return numbers.reduce((sum, n) => sum + Number(n), 0) === 25;
+  });
   const before = await steps(page);
   await box.evaluate((one) => one.scrollIntoView({ block: 'center' }));
   const top = await page.evaluate(() => scrollY);
@@ -336,6 +340,7 @@ test('a_press_on_a_row_commits_the_search_and_is_not_lost', async () => {
   await until(() => box.isChecked());
   assert.equal(await steps(page), before + 1);
   assert.equal(await page.evaluate(() => scrollY), top);
+  assert.equal(await page.evaluate(() => history.state.scroll), top, 'as a step back to it finds it');
   await end(page);
 });
 
@@ -816,6 +821,23 @@ test('what_is_selected_while_another_list_comes_is_no_part_of_it', async () => {
   await end(page);
 });
 
+test('nothing_is_left_of_the_list_before_one_that_is_refused', async () => {
+  const page = await open('/traces', { expect: [400] });
+
+  await page.locator('.traces-total').getByText('250 traces').waitFor();
+  await rows(page).nth(1).locator('input').click();
+  await page.locator('.selected').getByText('1 selected').waitFor();
+  await page.evaluate(() => {
+    history.pushState(null, '', '/traces?min_duration_ms=5000&max_duration_ms=2000');
+    dispatchEvent(new PopStateEvent('popstate'));
+  });
+  await page.getByText('This address asks for something the list does not have').waitFor();
+  assert.equal(await page.locator('.selected').count(), 0);
+  assert.equal(await page.locator('.traces-total').innerText(), '');
+  assert.equal(await page.locator('.histogram rect').count(), 0);
+  await end(page);
+});
+
 test('a_step_back_under_the_dialog_does_not_change_what_it_deletes', async () => {
   const page = await open('/traces?status=failed');
   const dialog = page.getByRole('dialog');
@@ -828,7 +850,15 @@ test('a_step_back_under_the_dialog_does_not_change_what_it_deletes', async () =>
   await page.getByRole('button', { name: 'Delete matching…', includeHidden: true }).waitFor();
   assert.equal(await dialog.getByRole('heading').innerText(), 'Delete all traces?');
   assert.equal(await dialog.locator('.filter-words').count(), 0);
-  await page.keyboard.press('Escape');
+  await page.route((url) => url.pathname === '/api/traces', async (route) => {
+    if (route.request().method() === 'DELETE') await route.fulfill({ json: { deleted: 250 } });
+    else await route.continue();
+  });
+  await dialog.getByRole('textbox').fill('delete 250');
+  await page.keyboard.press('Enter');
+  await dialog.waitFor({ state: 'detached' });
+  assert.equal(page.deletes.length, 1);
+  assert.doesNotMatch(page.deletes[0], /status=/);
   await end(page);
 });
 
