@@ -76,6 +76,12 @@ const queryOf = (page) => Object.fromEntries(new URL(page.url()).searchParams);
 const steps = (page) => page.evaluate(() => history.length);
 const total = async (filters = '') =>
   (await (await stack.fetch(`/api/traces?limit=1&view=summary&count=exact${filters}`, { as: 'admin' })).json()).total;
+// What the service says while its database is away.
+const away = (members = {}) => ({
+  status: 503,
+  contentType: 'application/problem+json',
+  body: JSON.stringify({ title: 'x', status: 503, detail: 'the database is away', ...members }),
+});
 const until = async (says) => {
   for (let i = 0; !(await says()); i++) {
     assert.ok(i < 200, `never: ${says}`);
@@ -643,7 +649,7 @@ test('what_cannot_be_counted_is_not_told_from_the_list_before', async () => {
 
   await page.locator('.traces-total').getByText('250 traces').waitFor();
   await page.route(/\/api\/traces\/(facets|histogram)/, (route) =>
-    route.fulfill({ status: 503, contentType: 'application/problem+json', body: JSON.stringify({ status: 503, title: 'x' }) }),
+    route.fulfill(away()),
   );
   await value(page, 'Status', 'failed').click();
   await page.locator('.banner').waitFor();
@@ -719,11 +725,7 @@ test('a_deletion_that_is_refused_brings_the_row_back_and_says_why', async () => 
   const page = await open('/traces', { expect: [503] });
 
   await page.route(/\/api\/traces\/[0-9a-f-]{36}/, (route) =>
-    route.fulfill({
-      status: 503,
-      contentType: 'application/problem+json',
-      body: JSON.stringify({ title: 'x', status: 503, detail: 'the database is away', request_id: 'abc123' }),
-    }),
+    route.fulfill(away({ request_id: 'abc123' })),
   );
   const row = rows(page).filter({ hasText: 'Topic 2:' });
   await row.hover();
@@ -871,7 +873,7 @@ test('a_dialog_that_works_is_there_until_it_has_said_how_it_ended', async () => 
   await page.route((url) => url.pathname === '/api/traces', async (route) => {
     if (route.request().method() !== 'DELETE') return route.continue();
     await gate;
-    return route.fulfill({ status: 503, contentType: 'application/problem+json', body: JSON.stringify({ status: 503, detail: 'away for now' }) });
+    return route.fulfill(away());
   });
   await page.getByRole('button', { name: 'Delete matching…' }).click();
   const word = await dialog.locator('code').innerText();
@@ -879,7 +881,7 @@ test('a_dialog_that_works_is_there_until_it_has_said_how_it_ended', async () => 
   await page.keyboard.press('Enter');
   for (let i = 0; i < 3; i++) await page.keyboard.press('Escape');
   answer();
-  await dialog.getByText(/away for now/).waitFor();
+  await dialog.getByText(/the database is away/).waitFor();
   for (let i = 0; (await dialog.count()) > 0; i++) {
     assert.ok(i < 3, 'Escape closes it now');
     await page.keyboard.press('Escape');
@@ -1145,11 +1147,7 @@ test('while_the_service_is_away_the_list_and_what_was_typed_stay', async () => {
   const page = await open('/traces', { expect: [503] });
 
   await page.route(/\/api\/traces/, (route) =>
-    route.fulfill({
-      status: 503,
-      contentType: 'application/problem+json',
-      body: JSON.stringify({ title: 'x', status: 503, detail: 'the database is away', request_id: 'abc123' }),
-    }),
+    route.fulfill(away({ request_id: 'abc123' })),
   );
   await page.getByRole('searchbox').fill('volcanoes');
   const banner = page.getByRole('alert');
